@@ -59,14 +59,37 @@ def load_arrays(name):
         return [file[key].astype("float32") for key in sorted(file.files)]
 
 
-def save(name, weights, entry, folder=FOLDER):
-    """Write weights (list of arrays) as float16 `.npz` with an index entry. The inverse of `load_arrays`."""
+def history(name):
+    """The logged training of a network: dict of lists, one entry per 50 steps (means; None where not measured)."""
+    info(name)
+    header, *lines = (FOLDER / f"{name}.history.csv").read_text().splitlines()
+    columns = zip(*([float(field) if field else None for field in line.split(",")] for line in lines))
+    return dict(zip(header.split(","), map(list, columns)))
+
+
+def save(name, weights, entry, log, folder=FOLDER):
+    """Write weights (list of arrays) as float16 `.npz` with an index entry, and the history `log` as CSV.
+
+    The inverse of `load_arrays` and `history`; `log` is what `training.fit` returns.
+    """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **{f"w{i:04d}": np.asarray(w, "float16") for i, w in enumerate(weights)})
     content = buffer.getvalue()
     (folder / f"{name}.npz").write_bytes(content)
+    (folder / f"{name}.history.csv").write_text(_thin_csv(log))
     index = _index(folder)
     index[name] = {"file": f"{name}.npz", "sha256": hashlib.sha256(content).hexdigest(), **entry}
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
+
+
+def _thin_csv(log, every=50):
+    lines = [",".join(log)]
+    for end in range(every, len(log["step"]) + 1, every):
+        row = []
+        for key, values in log.items():
+            known = [value for value in values[end - every : end] if value is not None]
+            row.append("" if not known else f"{known[-1] if key == 'step' else sum(known) / len(known):.6g}")
+        lines.append(",".join(row))
+    return "\n".join(lines) + "\n"

@@ -378,7 +378,7 @@ def build_trainer(name, recipe, start_weights=None):
 
 
 def train_rung(name, folder, recipe=None, photos=None):
-    """Train a rung by its recipe, resuming in `folder`; returns (weights of the EMA generator, index entry)."""
+    """Train a rung by its recipe, resuming in `folder`; returns (weights of the EMA generator, index entry, history)."""
     recipe = recipe or RECIPES[name]
     photos = photos or data.load()
     start_weights = pretrained.load_arrays(recipe.start) if recipe.start else None
@@ -400,16 +400,7 @@ def train_rung(name, folder, recipe=None, photos=None):
         "val_psnr": round(float(ours.mean()), 3),
         "val_psnr_bicubic": round(float(bicubic.mean()), 3),
     }
-    _write_history(pathlib.Path(folder) / "history.csv", history)
-    return trainer.ema.get_weights(), entry
-
-
-def _write_history(path, history):
-    names = list(history)
-    lines = [",".join(names)]
-    for row in zip(*history.values()):
-        lines.append(",".join("" if value is None else f"{value:.6g}" for value in row))
-    path.write_text("\n".join(lines) + "\n")
+    return trainer.ema.get_weights(), entry, history
 
 
 def main(arguments=None):
@@ -428,9 +419,9 @@ def main(arguments=None):
     folder.mkdir(parents=True, exist_ok=True)
     photos = data.load(options.data, runtime.PROFILES["full"])
     print(f"{options.name}: {recipe}\n{photos.description}; {runtime.best_precision()}", flush=True)
-    weights, entry = train_rung(options.name, folder, recipe, photos)
+    weights, entry, history = train_rung(options.name, folder, recipe, photos)
     for target in [folder / "weights"] + ([pretrained.FOLDER] if options.ship else []):
-        pretrained.save(options.name, weights, entry, target)
+        pretrained.save(options.name, weights, entry, history, target)
     print(json.dumps(entry, indent=1))
 
 
