@@ -213,8 +213,8 @@ def face_crop(photo, box=None):
         box = (left, upper, left + side, upper + side)
     if box[2] - box[0] < HR_SIZE:
         raise ValueError(f"the photo is {width}x{height}; both sides must be at least {HR_SIZE} pixels")
-    image = Image.fromarray(photo).resize((HR_SIZE, HR_SIZE), Image.Resampling.BICUBIC, box=box)
-    return np.asarray(image)
+    square = Image.fromarray(photo).crop(box)  # first: a kernel must not see what lies outside
+    return np.asarray(square.resize((HR_SIZE, HR_SIZE), Image.Resampling.BICUBIC))
 
 
 # --- the three sources -----------------------------------------------------------------------------
@@ -358,6 +358,35 @@ def read_folder(folder, profile=None):
     return Photos(name, *arrays, f"{counts} images for training / validation / testing, {rule}")
 
 
+def attributes(source=None, profile=None):
+    """CelebA's 40 attributes of the test images, in the order of `load(source, profile).test`.
+
+    They come from `list_attr_celeba.csv` (Kaggle) or `.txt` (the authors') below the folder. Returns a
+    dict name -> boolean array (N,); an empty one where there is no such file, as in the sample.
+    Raises `ValueError` if the file does not list one of the test images.
+    """
+    source, profile = source or runtime.data_source(), profile or runtime.profile()
+    if source == "sample":
+        return {}
+    folder = find_celeba() if source == "celeba" else pathlib.Path(source).expanduser().resolve()
+    found = [next(iter(sorted(folder.rglob(f"list_{kind}.*"))), None) for kind in ("attr_celeba", "eval_partition")]
+    if None in found:
+        return {}
+    table, header = {}, []
+    for line in found[0].read_text().splitlines():
+        fields = line.replace(",", " ").split()
+        if "Eyeglasses" in fields:
+            header = [field for field in fields if field != "image_id"]
+        elif header and len(fields) == len(header) + 1:
+            table[fields[0]] = [field == "1" for field in fields[1:]]
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    test = [path.name for path in _official_split(files, found[1])[2][: profile.held_out_images]]
+    unlisted = [name for name in test if name not in table]
+    if unlisted:
+        raise ValueError(f"{found[0].name} does not list {len(unlisted)} of the test images, the first is {unlisted[0]}")
+    return dict(zip(header, np.array([table[name] for name in test]).T))
+
+
 def _official_split(files, partition_file):
     wanted = {}
     for line in partition_file.read_text().splitlines():
@@ -389,7 +418,7 @@ def prepare(files):
     for path in files:
         status = path.stat()
         stamp.update(f"{path}|{status.st_size}|{status.st_mtime_ns}\n".encode())
-    target = runtime.home() / "prepared" / f"faces{HR_SIZE}-{len(files)}-{stamp.hexdigest()[:16]}.npy"
+    target = runtime.home() / "prepared" / f"crop{HR_SIZE}-{len(files)}-{stamp.hexdigest()[:16]}.npy"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(f".{os.getpid()}.partial")

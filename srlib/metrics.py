@@ -58,20 +58,22 @@ def ssim(reference, result, channel="rgb", shave=0):
     reference, result = prepare(reference, result, channel, shave)
     if min(reference.shape[1:3]) <= 2 * SSIM_RADIUS:
         raise ValueError(f"SSIM needs images of at least {2 * SSIM_RADIUS + 1} pixels; got {reference.shape[1:3]}")
-    scores = [_ssim_one(x.astype("float64"), y.astype("float64")) for x, y in zip(reference, result)]
+    scores = [ssim_map(x.astype("float64"), y.astype("float64")).mean() for x, y in zip(reference, result)]
     return np.array(scores)
 
 
-def _ssim_one(x, y):
+def ssim_map(x, y):
+    """SSIM of every window of one image pair, before the mean: (H, W, C) -> (H - 10, W - 10, C)."""
     c1, c2 = 0.01**2, 0.03**2
-    mean_x, mean_y = _blur(x), _blur(y)
-    var_x, var_y = _blur(x * x) - mean_x**2, _blur(y * y) - mean_y**2
-    covariance = _blur(x * y) - mean_x * mean_y
+    mean_x, mean_y = local_mean(x), local_mean(y)
+    var_x, var_y = local_mean(x * x) - mean_x**2, local_mean(y * y) - mean_y**2
+    covariance = local_mean(x * y) - mean_x * mean_y
     similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    return np.mean(similarity / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)))
+    return similarity / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
 
 
-def _blur(image):
+def local_mean(image):
+    """Gaussian-weighted mean of every 11x11 window that lies inside the image, one axis after the other."""
     offsets = np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1)
     window = np.exp(-(offsets**2) / (2 * SSIM_SIGMA**2))
     window /= window.sum()
@@ -135,3 +137,27 @@ def evaluate(lr, hr, sr, features=None):
     if features is not None:
         scores["feature_distance"] = feature_distance(hr, sr, features)
     return scores
+
+
+def worst_windows(reference, result, size=32, stride=8, count=3):
+    """The windows of one image pair with the lowest PSNR (RGB), which do not overlap, worst first.
+
+    reference, result: float32 (H, W, 3) in [0, 1]. Returns a list of (PSNR in dB, (left, upper, right, lower)).
+    """
+    found = []
+    for upper in range(0, reference.shape[0] - size + 1, stride):
+        for left in range(0, reference.shape[1] - size + 1, stride):
+            window = np.s_[None, upper : upper + size, left : left + size]
+            found.append((float(psnr(reference[window], result[window])[0]), (left, upper, left + size, upper + size)))
+    chosen = []
+    for score, box in sorted(found):
+        if all(abs(box[0] - b[0]) >= size or abs(box[1] - b[1]) >= size for _, b in chosen):
+            chosen.append((score, box))
+    return chosen[:count]
+
+
+def brightness_and_contrast(pixels):
+    """Mean and standard deviation of the luma of each image, two arrays (N,). pixels: uint8 (N, H, W, 3)."""
+    parts = [luma(data.to_float(pixels[i : i + 100])) for i in range(0, len(pixels), 100)]
+    means, deviations = zip(*[(part.mean(axis=(1, 2, 3)), part.std(axis=(1, 2, 3))) for part in parts])
+    return np.concatenate(means).astype("float64"), np.concatenate(deviations).astype("float64")

@@ -5,6 +5,8 @@ discriminator maps (N, H, W, 3) in [0, 1] to logits. Networks that work in anoth
 DCGAN's tanh) convert at their own door.
 """
 
+import math
+
 import numpy as np
 
 from . import data
@@ -98,17 +100,19 @@ def conv(filters, kernel_size=3, strides=1, **kwargs):
     return layers.Conv2D(filters, kernel_size, strides, padding="same", **kwargs)
 
 
-def _to_float32(x):
+def to_float32(x):
     """Leave half precision before the image: the last sums are made in float32."""
     return layers.Activation("linear", dtype="float32")(x)
 
 
-def _image_input():
+def image_input():
+    """The input of every generator: LR images of any size."""
     return keras.Input((None, None, 3), name="lr")
 
 
-def _generator(name, inputs, x):
-    return keras.Model(inputs, ClipAtInference(dtype="float32", name="image")(_to_float32(x)), name=name)
+def as_generator(name, inputs, x):
+    """The model from `inputs` to `x`, in float32 and, at inference, clipped to [0, 1]."""
+    return keras.Model(inputs, ClipAtInference(dtype="float32", name="image")(to_float32(x)), name=name)
 
 
 # --- generators ------------------------------------------------------------------------------------
@@ -116,11 +120,11 @@ def _generator(name, inputs, x):
 
 def srcnn():
     """SRCNN 9-1-5: three convolutions on the bicubically enlarged image (Dong et al. 2014, section 3)."""
-    inputs = _image_input()
+    inputs = image_input()
     x = BicubicUpsampling(dtype="float32")(inputs)
     x = conv(64, 9, activation="relu")(x)  # patch extraction
     x = conv(32, 1, activation="relu")(x)  # non-linear mapping
-    return _generator("srcnn", inputs, conv(3, 5)(x))  # reconstruction
+    return as_generator("srcnn", inputs, conv(3, 5)(x))  # reconstruction
 
 
 def dcgan_generator():
@@ -128,7 +132,7 @@ def dcgan_generator():
 
     In the manner of DCGAN (Radford et al. 2016). It works in [-1, 1]; this model converts at both ends.
     """
-    inputs = _image_input()
+    inputs = image_input()
     x = layers.Rescaling(2.0, -1.0)(inputs)
     x = layers.ReLU()(conv(256)(x))
     for _ in range(2):
@@ -140,7 +144,7 @@ def dcgan_generator():
         x = layers.Conv2DTranspose(filters, 4, strides=2, padding="same")(x)
         x = layers.ReLU()(layers.BatchNormalization()(x))
     x = layers.Activation("tanh", dtype="float32")(conv(3)(x))
-    return _generator("dcgan", inputs, layers.Rescaling(0.5, 0.5, dtype="float32")(x))
+    return as_generator("dcgan", inputs, layers.Rescaling(0.5, 0.5, dtype="float32")(x))
 
 
 def srresnet_block(x, filters=64):
@@ -153,7 +157,7 @@ def srresnet_block(x, filters=64):
 
 def srresnet(blocks=16, filters=64):
     """SRResNet, also SRGAN's generator (Ledig et al. 2017, figure 4): 9x9 head, blocks, two pixel shuffles."""
-    inputs = _image_input()
+    inputs = image_input()
     head = layers.PReLU(shared_axes=[1, 2])(conv(filters, 9)(inputs))
     x = head
     for _ in range(blocks):
@@ -162,7 +166,7 @@ def srresnet(blocks=16, filters=64):
     for _ in range(2):
         x = PixelShuffle(2)(conv(4 * filters, kernel_initializer=ICNR(2))(x))
         x = layers.PReLU(shared_axes=[1, 2])(x)
-    return _generator("srresnet", inputs, conv(3, 9)(x))
+    return as_generator("srresnet", inputs, conv(3, 9)(x))
 
 
 def edsr_block(x, filters=64):
@@ -178,7 +182,7 @@ def edsr_block(x, filters=64):
 
 def edsr(blocks=16, filters=64):
     """EDSR, baseline size (Lim et al. 2017, section 3.2). The mean colour is subtracted at the door."""
-    inputs = _image_input()
+    inputs = image_input()
     head = conv(filters)(layers.Rescaling(1.0, -0.5)(inputs))
     x = head
     for _ in range(blocks):
@@ -186,8 +190,8 @@ def edsr(blocks=16, filters=64):
     x = layers.Add()([head, conv(filters)(x)])
     for _ in range(2):
         x = PixelShuffle(2)(conv(4 * filters, kernel_initializer=ICNR(2))(x))
-    x = _to_float32(conv(3)(x))
-    return _generator("edsr", inputs, layers.Rescaling(1.0, 0.5, dtype="float32")(x))
+    x = to_float32(conv(3)(x))
+    return as_generator("edsr", inputs, layers.Rescaling(1.0, 0.5, dtype="float32")(x))
 
 
 def facesr(blocks=16, filters=64, tail=(32, 16)):
@@ -196,7 +200,7 @@ def facesr(blocks=16, filters=64, tail=(32, 16)):
     It spends its FLOPs where a pixel is cheapest (at LR size) and learns only what bicubic lacks.
     tail: channels after each 2x pixel shuffle; an empty tail shuffles 4x at once (the light sibling).
     """
-    inputs = _image_input()
+    inputs = image_input()
     head = conv(filters)(layers.Rescaling(1.0, -0.5)(inputs))
     x = head
     for _ in range(blocks):
@@ -210,7 +214,7 @@ def facesr(blocks=16, filters=64, tail=(32, 16)):
     else:
         x = PixelShuffle(data.SCALE)(conv(3 * data.SCALE**2, kernel_initializer="zeros")(x))
     skip = BicubicUpsampling(dtype="float32", name="bicubic")(inputs)
-    return _generator("facesr", inputs, layers.Add(dtype="float32")([skip, _to_float32(x)]))
+    return as_generator("facesr", inputs, layers.Add(dtype="float32")([skip, to_float32(x)]))
 
 
 # --- discriminators --------------------------------------------------------------------------------
@@ -237,8 +241,8 @@ def dcgan_discriminator(repaired=True):
 def srgan_discriminator(filters=64):
     """SRGAN's discriminator (Ledig et al. 2017, figure 4), with global average pooling.
 
-    The paper flattens 8x8x512 values into a dense layer of 1,024 units (37 M parameters, and a fixed
-    image size); we average them first.
+    The paper flattens its last feature map into a dense layer of 1,024 units (33.6 M weights for 128x128
+    images, and a fixed image size); we average over positions first.
     """
     inputs = keras.Input((None, None, 3), name="image")
     x = layers.LeakyReLU(0.2)(conv(filters)(layers.Rescaling(2.0, -1.0)(inputs)))
@@ -268,7 +272,29 @@ def patch_discriminator(filters=32, depth=4):
         x = layers.AveragePooling2D(2)(x)
     x = layers.LeakyReLU(0.2)(bounded(filters * 8)(x))
     logits = bounded(1)(x)
-    return keras.Model(inputs, _to_float32(logits), name="patch_discriminator")
+    return keras.Model(inputs, to_float32(logits), name="patch_discriminator")
+
+
+# --- what a network costs --------------------------------------------------------------------------
+
+
+def flops(model, height=32, width=32):
+    """Multiplications and additions of every convolution and dense layer, for one image of that size.
+
+    height, width: of the model's input. Returns a list of (layer name, output height, FLOPs). What costs
+    little is left out: activations, normalisation, additions, the fixed bicubic skip.
+    """
+    kinds = (layers.Conv2D, layers.Conv2DTranspose, layers.Dense)
+    sized = [layer for layer in model.layers if isinstance(getattr(layer, "layer", layer), kinds)]
+    shapes = keras.Model(model.inputs, [layer.output for layer in sized]).compute_output_shape((1, height, width, 3))
+    counts = []
+    for layer, shape in zip(sized, shapes):
+        kernel = getattr(layer, "layer", layer)  # inside SpectralNormalization
+        positions = math.prod(shape[1:-1])
+        if isinstance(kernel, layers.Conv2DTranspose):  # its kernel is laid at every input pixel
+            positions //= math.prod(kernel.strides)
+        counts.append((layer.name, shape[1], 2 * positions * math.prod(kernel.kernel.shape)))
+    return counts
 
 
 # --- the ladder ------------------------------------------------------------------------------------
@@ -285,3 +311,19 @@ GENERATORS = {  # rung of the ladder: the function that builds its network
     "facesr-light": lambda: facesr(blocks=8, filters=32, tail=()),
     "facesr-light-gan": lambda: facesr(blocks=8, filters=32, tail=()),
 }
+
+
+def gflops(model, size=32):
+    """Billions of operations of one forward pass on one `size` x `size` image: two per multiply-add.
+
+    Only kernels are counted (convolutions, dense layers); the rest is small. A kernel is applied once at
+    every position of the smaller of its two sides: the output's of a strided convolution, the input's of
+    a transposed one and of a pixel shuffle.
+    """
+    fixed = keras.models.clone_model(model, input_tensors=keras.Input((size, size, 3)))
+    multiplications = 0
+    for layer in fixed.layers:
+        if hasattr(layer, "kernel"):
+            positions = min(math.prod(side.shape[1:-1]) for side in (layer.input, layer.output))
+            multiplications += math.prod(layer.kernel.shape) * positions
+    return 2 * multiplications / 1e9

@@ -117,6 +117,51 @@ def spectrum(image):
     return np.log10(np.abs(np.fft.fftshift(np.fft.fft2((grey - grey.mean()) * window))) + 1e-3)
 
 
+def radial(spectrum):
+    """Mean of a centred spectrum over rings: (H, W) -> (H / 2,); index k is k periods per image."""
+    y, x = np.indices(spectrum.shape)
+    rings = np.hypot(y - spectrum.shape[0] // 2, x - spectrum.shape[1] // 2).round().astype(int)
+    totals = np.bincount(rings.ravel(), spectrum.ravel())
+    return (totals / np.bincount(rings.ravel()))[: spectrum.shape[0] // 2]
+
+
+def details(rows, columns, size=1.5):
+    """Draw the same detail of several results side by side, one detail a row; returns the figure.
+
+    rows: a list of (label, box, images), with one image per column; box: (left, upper, right, lower).
+    columns: titles. size: inches per picture.
+    """
+    heights = [(lower - upper) / (right - left) for _, (left, upper, right, lower), _ in rows]
+    figure, axes = plt.subplots(
+        len(rows), len(columns), figsize=(size * len(columns), size * sum(heights) + 0.3), squeeze=False,
+        gridspec_kw={"height_ratios": heights, "wspace": 0.03, "hspace": 0.05},
+    )  # fmt: skip
+    for line, (label, (left, upper, right, lower), images) in zip(axes, rows):
+        for axis, image in zip(line, images):
+            axis.imshow(_pixels(image)[upper:lower, left:right], aspect="auto")
+            axis.set(xticks=[], yticks=[])
+            axis.grid(False)
+        line[0].set_ylabel(label, fontsize=8)
+    for axis, title in zip(axes[0], columns):
+        axis.set_title(title, fontsize=9)
+    return figure
+
+
+def intervals(rows, key, axis, bar=None):
+    """Dot plot of a table's column with the interval in `key`_low and `key`_high, first row on top.
+
+    rows: list of dicts with `method`. bar: the method whose value is drawn as a vertical line.
+    """
+    for place, row in enumerate(rows):
+        spread = [[row[key] - row[f"{key}_low"]], [row[f"{key}_high"] - row[key]]]
+        colour = COLOURS[3] if "gan" in row["method"] else COLOURS[0]
+        axis.errorbar(row[key], place, xerr=spread, fmt="o", ms=4, color=colour, capsize=2)
+        if row["method"] == bar:
+            axis.axvline(row[key], color="0.6", lw=1, ls="--")
+    axis.set_yticks(range(len(rows)), [row["method"] for row in rows])
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+
+
 def smooth(values, width):
     """Running mean over at most `width` past values, same length; None is skipped over."""
     values = np.array([np.nan if v is None else v for v in values], "float64")
@@ -193,3 +238,23 @@ def slider(before, after, labels=("before", "after"), width=384):
     view = widgets.Image(value=frame(50), format="jpeg", width=size[0], height=size[1])
     position.observe(lambda change: setattr(view, "value", frame(change["new"])), "value")
     return widgets.VBox([view, widgets.HBox([position, widgets.Label(labels[1])])])
+
+
+def chooser(images, labels, description="", width=384):
+    """A slider (ipywidgets) that shows one of several images of equal size. labels: one per image."""
+    import ipywidgets as widgets
+
+    height = round(width * images[0].shape[0] / images[0].shape[1])
+    frames = []
+    for image in images:
+        pixels = np.rint(np.asarray(_pixels(image), "float64") * (1 if image.dtype == np.uint8 else 255)).astype("uint8")
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST).save(buffer, format="jpeg", quality=90)
+        frames.append(buffer.getvalue())
+    view = widgets.Image(value=frames[0], format="jpeg", width=width, height=height)
+    choice = widgets.SelectionSlider(
+        options=[(str(label), index) for index, label in enumerate(labels)],
+        description=description, layout={"width": f"{width}px"},
+    )  # fmt: skip
+    choice.observe(lambda change: setattr(view, "value", frames[change["new"]]), "value")
+    return widgets.VBox([view, choice])

@@ -1,13 +1,28 @@
-"""The trained ladder: networks that were trained on real faces, with their cards and histories."""
+"""The trained ladder: networks that were trained on real faces, with their cards, histories and scores.
 
+    python -m srlib.pretrained --data FOLDER
+
+evaluates every rung on a data set's test images and writes the tables that chapter 05 draws.
+"""
+
+import argparse
+import csv
+import dataclasses
+import functools
 import hashlib
 import io
 import json
 import pathlib
+import statistics
+import time
 
 import numpy as np
 
+from . import data, metrics, runtime
+
 FOLDER = pathlib.Path(__file__).parent / "weights"
+METRICS = ("psnr", "ssim", "psnr_y", "ssim_y", "feature_distance", "lr_consistency")
+BATCH = 20  # faces per call, for results and for times
 
 
 def _index(folder=FOLDER):
@@ -93,3 +108,161 @@ def _thin_csv(log, every=50):
             row.append("" if not known else f"{known[-1] if key == 'step' else sum(known) / len(known):.6g}")
         lines.append(",".join(row))
     return "\n".join(lines) + "\n"
+
+
+def interpolate(first, second, alpha):
+    """A generator between two of the same architecture: weights (1 - alpha) first + alpha second.
+
+    first, second: names, for example `facesr` and `facesr-gan`; alpha: 0 is the first, 1 the second
+    (Wang et al. 2018, section 3.4). Raises `ValueError` for another alpha or unlike architectures.
+    """
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha}; it must lie in [0, 1]")
+    pair = load_arrays(first), load_arrays(second)
+    if [w.shape for w in pair[0]] != [w.shape for w in pair[1]]:
+        raise ValueError(f"{first!r} and {second!r} differ in architecture; only weights of one architecture can be mixed")
+    model = load(first)
+    model.set_weights([(1 - alpha) * a + alpha * b for a, b in zip(*pair)])
+    return model
+
+
+# --- the evaluation --------------------------------------------------------------------------------
+
+
+def methods():
+    """Every method of the ladder by name, classical kernels first: functions lr -> sr on float32 batches."""
+    from .training import predict
+
+    table = {kernel: functools.partial(data.upscale, kernel=kernel) for kernel in data.KERNELS}
+    return table | {name: functools.partial(predict, load(name)) for name in names()}
+
+
+def scores(pixels, features=None):
+    """All metrics of all methods on HR images: dict method -> dict metric -> array (N,).
+
+    pixels: uint8 (N, 128, 128, 3). features: the model of `losses.vgg_features`, or None.
+    """
+    upscalers = methods()
+    table = {name: [] for name in upscalers}
+    for start in range(0, len(pixels), BATCH):  # a few at a time: a thousand results would fill the memory
+        lr, hr = data.pairs(pixels[start : start + BATCH])
+        for name, upscale in upscalers.items():
+            table[name].append(metrics.evaluate(lr, hr, upscale(lr), features))
+    return {
+        name: {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
+        for name, parts in table.items()
+    }
+
+
+def ladder(photos, features=None, results=None):
+    """The ladder as a table: one dict a method, evaluated on `photos.test`.
+
+    Keys: method, n; for every metric its mean, and `_low` and `_high` of its bootstrap 95% interval;
+    psnr_gain, the paired difference to bicubic, with its interval; parameters, gflops and ms_per_face
+    of one 32x32 input on this machine; hours of training and images_seen; the source of the features.
+    results: what `scores` returned for these photos, if it has been called already.
+    """
+    results = results or scores(photos.test, features)
+    lr = data.pairs(np.resize(photos.test[:BATCH], (BATCH, *photos.test.shape[1:])))[0]
+    rows = []
+    for name, upscale in methods().items():
+        columns = {metric: results[name][metric] for metric in METRICS if metric in results[name]}
+        columns["psnr_gain"] = columns["psnr"] - results["bicubic"]["psnr"]
+        row = {"method": name, "n": len(photos.test)}
+        for metric, values in columns.items():
+            row[metric] = float(values.mean())
+            row[f"{metric}_low"], row[f"{metric}_high"] = metrics.bootstrap_interval(values)
+        row["ms_per_face"] = _milliseconds(upscale, lr)
+        row |= _cost(name)
+        row["features"] = features.source if features else ""
+        rows.append(row)
+    return rows
+
+
+def _milliseconds(upscale, lr, repeats=7):
+    upscale(lr)  # the first call traces and compiles
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        upscale(lr)
+        times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times) / len(lr)
+
+
+def _cost(name):
+    if name in data.KERNELS:
+        return {"parameters": 0, "gflops": 0.0, "hours": 0.0, "images_seen": 0}
+    from .models import gflops
+
+    entry = info(name)
+    hours, images = total_cost(name)
+    return {"parameters": entry["parameters"], "gflops": gflops(load(name)), "hours": hours, "images_seen": images}
+
+
+def total_cost(name):
+    """Hours and images behind a network, with those of the network that its training started from."""
+    entry = info(name)
+    earlier = entry.get("recipe", {}).get("start")
+    hours, images = total_cost(earlier) if earlier else (0.0, 0)
+    return hours + entry["hours"], images + entry["images_seen"]
+
+
+def read_table(name="ladder", folder=None):
+    """A committed table as a list of dicts, numbers as floats: `ladder` (one row a method, see `ladder`)
+    or `faces` (one row a test image: brightness, contrast, and the PSNR of every method).
+
+    Raises `FileNotFoundError` that says how to make it.
+    """
+    path = pathlib.Path(folder or FOLDER) / f"{name}.csv"
+    if not path.is_file():
+        raise FileNotFoundError(f"the table {path.name} is missing; write it with: python -m srlib.pretrained --data FOLDER")
+    with open(path, newline="") as file:
+        return [{key: _number(field) for key, field in row.items()} for row in csv.DictReader(file)]
+
+
+def _number(field):
+    try:
+        return float(field)
+    except ValueError:
+        return field
+
+
+def _write_table(path, rows):
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
+
+
+def main(arguments=None):
+    """Command line: evaluate the ladder and write ladder.csv and faces.csv."""
+    parser = argparse.ArgumentParser(prog="python -m srlib.pretrained", description=main.__doc__)
+    parser.add_argument("--data", help="sample, celeba or a folder (default: SRLIB_DATA)")
+    parser.add_argument("--count", type=int, help="evaluate this many test images (default: 1000)", default=1000)
+    parser.add_argument("--folder", help="where to write the tables (default: beside the weights)")
+    options = parser.parse_args(arguments)
+    from . import losses
+
+    limits = dataclasses.replace(runtime.PROFILES["full"], train_images=options.count, held_out_images=options.count)
+    photos = data.load(options.data, limits)
+    print(f"{photos.description}; {len(photos.test)} test images, {len(methods())} methods", flush=True)
+    features = losses.vgg_features()
+    results = scores(photos.test, features)
+    rows = ladder(photos, features, results)
+    folder = pathlib.Path(options.folder or FOLDER)
+    _write_table(folder / "ladder.csv", rows)
+    light = metrics.brightness_and_contrast(photos.test)
+    faces = [{"brightness": round(b, 4), "contrast": round(c, 4)} for b, c in zip(*light)]
+    for index, face in enumerate(faces):
+        face.update({name: round(float(results[name]["psnr"][index]), 2) for name in results})
+    _write_table(folder / "faces.csv", faces)
+    for row in rows:
+        print(
+            f"{row['method']:<17} PSNR {row['psnr']:.2f} dB RGB, {row['psnr_y']:.2f} dB Y  SSIM {row['ssim']:.3f}  "
+            f"features {row['feature_distance']:.3f}  LR {row['lr_consistency']:.1f} dB  {row['ms_per_face']:.1f} ms"
+        )
+
+
+if __name__ == "__main__":
+    main()
