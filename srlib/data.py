@@ -445,7 +445,8 @@ def _read_face(path):
 
 
 @functools.lru_cache(maxsize=2)
-def _order(count, epoch, seed):
+def epoch_order(count, epoch, seed=0):
+    """The order in which an epoch visits `count` images: a permutation that depends on nothing else."""
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
@@ -457,7 +458,7 @@ def batch_at(pixels, step, batch, seed=0, flip=True, patch=HR_SIZE):
     Because nothing depends on earlier calls, a training resumes at any step with the same batches.
     """
     positions = step * batch + np.arange(batch)
-    chosen = [_order(len(pixels), int(p) // len(pixels), seed)[p % len(pixels)] for p in positions]
+    chosen = [epoch_order(len(pixels), int(p) // len(pixels), seed)[p % len(pixels)] for p in positions]
     hr = to_float(pixels[chosen])
     rng = np.random.default_rng([seed, step, 1])
     if flip:

@@ -263,7 +263,8 @@ def patch_discriminator(filters=32, depth=4):
     """
 
     def bounded(width, **kwargs):
-        return layers.SpectralNormalization(conv(width, **kwargs))
+        # float32: the wrapper rewrites its kernel at every training pass, and would round it to bfloat16
+        return layers.SpectralNormalization(conv(width, **kwargs), dtype="float32")
 
     inputs = keras.Input((None, None, 3), name="image")
     x = layers.Rescaling(2.0, -1.0)(inputs)
@@ -293,7 +294,8 @@ def flops(model, height=32, width=32):
         positions = math.prod(shape[1:-1])
         if isinstance(kernel, layers.Conv2DTranspose):  # its kernel is laid at every input pixel
             positions //= math.prod(kernel.strides)
-        counts.append((layer.name, shape[1], 2 * positions * math.prod(kernel.kernel.shape)))
+        height = shape[1] if len(shape) == 4 else 1
+        counts.append((layer.name, height, 2 * positions * math.prod(kernel.kernel.shape)))
     return counts
 
 

@@ -244,7 +244,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     from . import losses
 
-    limits = dataclasses.replace(runtime.PROFILES["full"], train_images=options.count, held_out_images=options.count)
+    limits = dataclasses.replace(runtime.PROFILES["full"], train_images=1, held_out_images=options.count)
     photos = data.load(options.data, limits)
     print(f"{photos.description}; {len(photos.test)} test images, {len(methods())} methods", flush=True)
     features = losses.vgg_features()

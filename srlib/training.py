@@ -325,24 +325,24 @@ class Recipe:
 
 
 RECIPES = {
-    "srcnn": Recipe(steps=3_000, patch=64, learning_rate=1e-3, loss="mse"),
-    "dcgan": Recipe(steps=500, learning_rate=2e-4, loss="mse", discriminator="published", adversarial=1e-3),
-    "dcgan-repaired": Recipe(steps=500, learning_rate=2e-4, loss="mse", discriminator="repaired", adversarial=1e-3),
-    "srresnet": Recipe(steps=2_000, patch=64, learning_rate=5e-4, loss="mse"),
+    "srcnn": Recipe(steps=1_500, patch=64, learning_rate=1e-3, loss="mse"),
+    "dcgan": Recipe(steps=300, learning_rate=2e-4, loss="mse", discriminator="published", adversarial=1e-3),
+    "dcgan-repaired": Recipe(steps=300, learning_rate=2e-4, loss="mse", discriminator="repaired", adversarial=1e-3),
+    "srresnet": Recipe(steps=1_000, patch=64, learning_rate=5e-4, loss="mse"),
     "srgan": Recipe(
-        steps=800, patch=64, learning_rate=1e-4, loss="mse", start="srresnet",
+        steps=300, patch=64, learning_rate=1e-4, loss="mse", start="srresnet",
         discriminator="srgan", perceptual=0.05, adversarial=1e-3,
     ),
-    "edsr": Recipe(steps=2_000, patch=64, learning_rate=5e-4),
+    "edsr": Recipe(steps=1_000, patch=64, learning_rate=5e-4),
     "facesr": Recipe(steps=4_500, learning_rate=6e-4),
     "facesr-gan": Recipe(
-        steps=700, learning_rate=2e-4, start="facesr",
-        discriminator="patch", perceptual=0.3, adversarial=0.01,
+        steps=600, learning_rate=2e-4, start="facesr",
+        discriminator="patch", perceptual=0.3, adversarial=0.1,
     ),
-    "facesr-light": Recipe(steps=6_000, learning_rate=1e-3),
+    "facesr-light": Recipe(steps=3_000, learning_rate=1e-3),
     "facesr-light-gan": Recipe(
-        steps=800, learning_rate=3e-4, start="facesr-light",
-        discriminator="patch", perceptual=0.3, adversarial=0.01,
+        steps=300, learning_rate=3e-4, start="facesr-light",
+        discriminator="patch", perceptual=0.3, adversarial=0.1,
     ),
 }  # fmt: skip
 
