@@ -84,3 +84,355 @@ def c00_contradiction(contradiction):
     root = float(np.sqrt(np.mean((data.degrade(sr) - lr) ** 2)) * 255)
     require(not np.isclose(value, root), "that is the root of the mean square; the mean of the absolute values was asked for")
     require(np.isclose(value, expected, rtol=1e-3), f"you return {value:.3g} levels; expected {expected:.3g}: shrink sr with data.degrade, subtract lr")
+
+
+# --- 02 architecture -------------------------------------------------------------------------------
+
+
+@exercise
+def c02_conv_parameters(answer):
+    """Exercise 02.1: a function (kernel_size, channels_in, channels_out) -> number of parameters with biases."""
+    for k, c, f in ((9, 3, 64), (3, 5, 7), (1, 64, 32)):
+        value, right = answer(k, c, f), (k * k * c + 1) * f
+        require(value is not None and value is not Ellipsis, "the function returns nothing yet; replace the dots")
+        where = f"for a {k}x{k} convolution from {c} to {f} channels"
+        mistakes = {
+            k * k * c * f: "the biases are missing (one per filter)",
+            (k * k * c + c) * f: f"you add one bias per input channel; there is one per filter, {f} in all",
+            k * k * f: f"each filter spans all {c} input channels; you count one",
+            (k * k + 1) * f: f"each filter spans all {c} input channels; you count one",
+            (k * c + 1) * f: f"the kernel has {k} x {k} positions; you count only one side of it",
+        }
+        require(value == right, f"{where} you return {value}, expected {right}; {mistakes.get(value, 'look again')}")
+
+
+@exercise
+def c02_pixel_shuffle(answer):
+    """Exercise 02.2: a function (x, r) that rearranges (h, w, C r^2) to (r h, r w, C)."""
+    for r, channels in ((2, 1), (3, 2)):
+        h, w = 2, 3
+        x = np.arange(h * w * r * r * channels, dtype="float32").reshape(h, w, -1)
+        parts = x.reshape(h, w, r, r, channels)
+        value = require_array(answer(x.copy(), r), (h * r, w * r, channels))
+        swapped = parts.transpose(0, 3, 1, 2, 4).reshape(h * r, w * r, channels)
+        other = x.reshape(h, w, channels, r, r).transpose(0, 3, 1, 4, 2).reshape(h * r, w * r, channels)
+        right = parts.transpose(0, 2, 1, 3, 4).reshape(h * r, w * r, channels)
+        plain = x.reshape(h * r, w * r, channels)
+        require(not np.array_equal(value, plain), "the shape is right, but reshape alone keeps the order of memory: transpose in between")
+        require(not np.array_equal(value, swapped), "the shape is right, but rows and columns are swapped inside each block")
+        if channels > 1:
+            require(not np.array_equal(value, other), "one channel works, but with two the channels are mixed: C is the fastest axis, (a r + b) C + c")
+        same = np.array_equal(np.sort(value, axis=None), np.sort(x, axis=None))
+        require(same, "the result does not hold the numbers of x, each once: pixel shuffle only moves numbers")
+        require(np.array_equal(value, right), f"the shape is right, but the order is not: for r={r} the top left block should be {right[:r, :r, 0].tolist()}")
+
+
+@exercise
+def c02_receptive_field(answer):
+    """Exercise 02.3: a function (list of (kernel_size, stride)) -> receptive field in input pixels."""
+    cases = ([(3, 1)], [(9, 1), (1, 1), (5, 1)], [(3, 2), (3, 1)], [(4, 2)] * 4, [(3, 1), (5, 2), (3, 2), (1, 1)])
+    for stack in cases:
+        value, right, jump = answer(list(stack)), 1, 1
+        for kernel, stride in stack:
+            right += (kernel - 1) * jump
+            jump *= stride
+        require(value is not None and value is not Ellipsis, "the function returns nothing yet; replace the dots")
+        if value != right:
+            kernels = [kernel for kernel, _ in stack]
+            require(value != sum(kernels), f"for {stack} you add the kernel sizes; neighbouring windows overlap, so a layer adds kernel - 1")
+            require(value != right - 1, f"for {stack} you return {value}; the pixel itself is missing: start from 1")
+            unstrided = 1 + sum(kernel - 1 for kernel in kernels)
+            require(value != unstrided, f"for {stack} you return {value}: strides are ignored, but behind a stride of 2 each step is two input pixels")
+            late, jump = 1, 1
+            for kernel, stride in stack:
+                jump *= stride
+                late += (kernel - 1) * jump
+            require(value != late, f"for {stack} you return {value}: a layer's own stride spreads the layers behind it, not itself")
+            raise Wrong(f"for {stack} you return {value}; expected {right}")
+
+
+@exercise
+def c02_is_affine(answer):
+    """Exercise 02.4: a function (f, a, b) -> bool, the midpoint test."""
+    rng = np.random.default_rng(0)
+    matrix, a, b = (rng.normal(size=shape).astype("float32") for shape in ((200, 3), (200,), (200,)))
+    linear = answer(lambda x: x @ matrix, a, b)
+    require(linear is not None and linear is not Ellipsis, "the function returns nothing yet; replace the dots")
+    require(isinstance(linear, (bool, np.bool_)), f"the function returns {type(linear).__name__}; return True or False")
+    exact = answer(lambda x: 2.0 * x, np.float32([1, 2]), np.float32([3, 5]))
+    require(linear or not exact, "x @ matrix is called not affine, though 2 x passes: float32 rounds, so compare with a tolerance")
+    require(linear, "x @ matrix is linear, hence affine, but you call it not affine")
+    require(answer(lambda x: x @ matrix + 5, a, b), "x @ matrix + 5 is affine, but you reject it: that test is for linear functions. Use the midpoint")
+    require(answer(lambda x: 1e3 * (x @ matrix), a, b), "1000 x @ matrix is affine, but you reject it: make the tolerance relative to the size of the values")
+    leaky = lambda x: np.where(x > 0, x, 0.2 * x) @ matrix  # noqa: E731
+    require(not answer(leaky, a, b), "LeakyReLU followed by a matrix is not affine, but you accept it")
+    require(not answer(lambda x: 1e-6 * leaky(x), a, b), "1e-6 LeakyReLU is not affine, but you accept it: make the tolerance relative to the size of the values")
+
+
+# --- 01 data ---------------------------------------------------------------------------------------
+
+
+@exercise
+def c01_to_uint8(my_to_uint8):
+    """my_to_uint8(images) -> bytes, rounded to the nearest level, clipped."""
+    inside = np.array([0.0, 0.2, 0.5, 0.9999, 1.0], "float32")
+    levels = require_array(my_to_uint8(inside.copy()), (5,))
+    require(levels.dtype == np.uint8, f"the result has dtype {levels.dtype}; expected uint8")
+    require(levels[4] != 0, "white (1.0) became 0: multiply by 255, since 256 does not fit into a byte and wraps around")
+    require(levels[3] != 254, "0.9999 became 254: astype cuts the fraction off; round first, for example with np.rint")
+    require(levels.max() > 1, "everything is 0 or 1: multiply by 255 before the conversion")
+    require(np.array_equal(levels, [0, 51, 128, 255, 255]), f"{inside.tolist()} became {levels.tolist()}; expected [0, 51, 128, 255, 255]")
+    outside = np.asarray(my_to_uint8(np.array([-0.02, 1.02], "float32")))
+    require(np.array_equal(outside, [0, 255]), f"[-0.02, 1.02] became {outside.tolist()}: values outside [0, 1] wrap around unless you clip them first")
+    every = np.arange(256, dtype="uint8")
+    back = np.asarray(my_to_uint8(every.astype("float32") / np.float32(255)))
+    require(np.array_equal(back, every), "the round trip bytes -> floats -> bytes does not give the bytes back")
+
+
+@exercise
+def c01_psnr(my_psnr):
+    """my_psnr(reference, result) -> dB, floats in [0, 1], RGB."""
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        reference = rng.uniform(0.2, 0.8, (16, 16, 3)).astype("float32")
+        result = reference + rng.normal(0, 0.05, reference.shape).astype("float32")
+        mse = float(np.mean((reference - result) ** 2))
+        expected = -10 * np.log10(mse)
+        value = float(require_array(my_psnr(reference, result), ()))
+        typical = {
+            -expected: "the sign is wrong: a smaller error must give a larger PSNR",
+            expected / 2: "half of the right value: you took the square root of the MSE and kept the factor 10; use 20 with the root, or 10 without",
+            expected * 2: "twice the right value: the factor 20 belongs to the root of the MSE; with the MSE itself it is 10",
+            expected + 20 * np.log10(255): "48.13 dB too much: the images are in [0, 1], so the peak is 1 and not 255",
+            expected + 10 * np.log10(255): "24.07 dB too much: the images are in [0, 1], so the peak is 1 and not 255 (and a peak has to be squared)",
+            -10 * np.log(mse): "you used the natural logarithm; decibels need np.log10",
+            -np.log10(mse): "the factor 10 is missing: that is bel, not decibel",
+            mse: "that is the mean squared error; turn it into decibels",
+            -20 * np.log10(float(np.mean(np.abs(reference - result)))): "you used the mean absolute error; square the differences",
+        }
+        for wrong, message in typical.items():
+            require(not np.isclose(value, wrong, rtol=1e-4), message)
+        require(np.isclose(value, expected, rtol=1e-4), f"you return {value:.4g}; expected {expected:.4g} dB: 10 log10(1 / MSE), the mean over all pixels and channels")
+
+
+@exercise
+def c01_degrade2(my_degrade2):
+    """my_degrade2(hr) -> lr at half the size, bicubic, antialiased, 8 bits."""
+    from . import data
+
+    hr = data.to_float(data.portraits())
+    lr = my_degrade2(hr)
+    require(np.shape(lr) != (2, 32, 32, 3), "the result is 32x32: that is factor 4; halve height and width")
+    lr = require_array(lr, (2, 64, 64, 3))
+    require(lr.dtype.kind == "f" and lr.max() <= 1.5, "return floats in [0, 1], not 8-bit levels")
+
+    def same(other, tolerance=1e-4):
+        return np.mean(np.abs(lr - other) > tolerance) < 0.002  # a tie may round either way
+
+    smooth = data.resize(hr, (64, 64))
+    require(not same(smooth), "not rounded: put data.quantise around it, since LR must be what an 8-bit file holds")
+    require(not same(np.clip(smooth, 0, 1)), "clipped, but not rounded: use data.quantise")
+    require(not same(data.quantise(data.resize(hr, (64, 64), antialias=False))), "antialias is off: half of the detail is aliased, not removed")
+    require(not same(hr[:, ::2, ::2]), "you only took every second pixel; that is sampling without any filter")
+    for kernel in ("nearest", "bilinear", "lanczos"):
+        require(not same(data.quantise(data.resize(hr, (64, 64), kernel))), f"this is {kernel}; the course uses bicubic")
+    require(not same(np.floor(np.clip(smooth, 0, 1) * 255) / 255), "the levels are cut off instead of rounded")
+    require(same(data.quantise(smooth)), "the size is right, the pixels are not: data.quantise(data.resize(hr, (height // 2, width // 2)))")
+    single = require_array(my_degrade2(hr[0, :, :96]), (64, 48, 3), "the result for one image of 128x96")
+    expected = data.quantise(data.resize(hr[0, :, :96], (64, 48)))
+    require(np.allclose(single, expected, atol=0.005), "right for a batch, but not for a single image of 128x96")
+
+
+@exercise
+def c01_split(my_split):
+    """my_split(people, seed) -> photo numbers for training, validation and test, no person in two."""
+    rng = np.random.default_rng(3)
+    people = rng.permutation(np.repeat(np.arange(200) * 7 + 11, rng.integers(3, 30, 200)))
+    parts = my_split(people.copy(), 0)
+    require(parts is not None and parts is not Ellipsis, f"the result is {parts}; replace the dots with your code and return three arrays")
+    require(len(parts) == 3, f"you return {len(parts)} things; expected three arrays: training, validation, test")
+    parts = [np.asarray(part) for part in parts]
+    require(not any(part.dtype == bool for part in parts), "you return masks; return the photos' positions, for example with np.flatnonzero")
+    require(all(part.ndim == 1 and part.dtype.kind in "iu" and len(part) for part in parts), "each of the three must be a one-dimensional, non-empty array of integers")
+    together = np.concatenate(parts)
+    require(together.max() < len(people), "you return numbers of people; return the positions of their photos")
+    require(len(np.unique(together)) == len(together), "some photos are in two parts, or twice in one")
+    sides = [set(people[part].tolist()) for part in parts]
+    shared = (sides[0] & sides[1]) | (sides[0] & sides[2]) | (sides[1] & sides[2])
+    require(not shared, f"{len(shared)} of the 200 people are in two parts: shuffle and cut the people, not the photos")
+    require(len(together) == len(people), f"{len(people) - len(together)} of the {len(people)} photos are in no part")
+    counts = [len(side) for side in sides]
+    require(counts[0] > max(counts[1:]), f"the parts hold {counts} of 200 people; training comes first and is the largest")
+    require(all(abs(count - goal) <= 4 for count, goal in zip(counts, (160, 20, 20))), f"the parts hold {counts} of 200 people; expected about 160, 20 and 20")
+    again, other = my_split(people.copy(), 0), my_split(people.copy(), 1)
+    require(all(np.array_equal(a, b) for a, b in zip(parts, again)), "two calls with the same seed differ: use np.random.default_rng(seed)")
+    require(set(people[np.asarray(other[2])].tolist()) != sides[2], "the seed changes nothing: choose the people at random, not in the order of their numbers")
+
+
+# --- 05 evaluation ---------------------------------------------------------------------------------
+
+
+@exercise
+def c05_psnr(answer):
+    """PSNR of two uint8 images with a border cut off."""
+    rng = np.random.default_rng(5)
+    reference, result = rng.integers(0, 256, (2, 24, 30, 3)).astype("uint8")
+    value = require_array(answer(reference, result, 4), (), "my_psnr(reference, result, 4)")
+
+    def psnr(x, y, peak=255.0):
+        return 10 * np.log10(peak**2 / np.mean((x.astype("float64") - y) ** 2))
+
+    inner = np.s_[4:-4, 4:-4]
+    expected = psnr(reference[inner], result[inner])
+    wrapped = 10 * np.log10(255**2 / np.mean((reference[inner] - result[inner]).astype("float64") ** 2))
+    require(not np.isclose(value, wrapped), "uint8 wraps around: 3 - 5 is 254. Convert to float before you subtract")
+    require(not np.isclose(value, 10 * np.log10(255**2 / np.mean((reference[inner] - result[inner]) ** 2))), "uint8 wraps around: convert to float before you subtract and square")
+    require(not np.isclose(value, expected - 20 * np.log10(255)), "the peak of uint8 pixels is 255; you used 1")
+    require(not np.isclose(value, psnr(reference, result)), "the border is still there: shave was ignored")
+    require(not np.isclose(value, psnr(reference[4:, 4:], result[4:, 4:])), "you cut the upper and left border only; cut all four sides")
+    require(not np.isclose(value, expected / 2), "10 log10 of the mean SQUARED error; or 20 log10 if you took the root")
+    require(np.isclose(value, expected), f"got {value:.3f} dB for two random images, expected {expected:.3f} dB")
+    whole = answer(reference, result, 0)
+    require(whole is not None and np.isclose(whole, psnr(reference, result)), f"with shave=0 you get {whole}; beware of the slice [0:-0], which is empty")
+
+
+@exercise
+def c05_consistency(answer):
+    """Map of the difference between an LR input and a result degraded again."""
+    from . import data
+
+    hr = data.to_float(data.portraits())
+    lr = data.degrade(hr)
+    sr = np.clip(data.upscale(lr) + np.float32([0.05, 0, -0.1]), 0, 1)
+    value = answer(lr, sr)
+    require(value is not None and value is not Ellipsis, f"the map is {value}; replace the dots with your code and return something")
+    require(np.shape(value) != (2, 32, 32, 3), "the map still has three channels; average over the last axis")
+    value = require_array(value, (2, 32, 32), "the map")
+    expected = 255 * np.abs(lr - data.degrade(sr)).mean(axis=-1)
+    aliased = 255 * np.abs(lr - data.quantise(data.resize(sr, (32, 32), antialias=False))).mean(axis=-1)
+    require(not np.allclose(value * 255, expected, atol=0.3), "the map is in [0, 1]; multiply by 255 for 8-bit levels")
+    require(not np.allclose(value, 255 * (lr - data.degrade(sr)).mean(axis=-1), atol=0.05), "positive and negative errors cancel: take the absolute value before the mean over channels")
+    require(not np.allclose(value, aliased, atol=0.3), "you shrank without antialiasing; that is another degradation. Use data.degrade")
+    require(not np.allclose(value, 255 * np.abs(lr - sr[:, ::4, ::4]).mean(axis=-1), atol=0.3), "you picked every fourth pixel; that is another degradation. Use data.degrade")
+    require(np.allclose(value, expected, atol=0.3), f"the map's mean is {value.mean():.2f} levels, expected {expected.mean():.2f}")
+
+
+@exercise
+def c05_paired(answer):
+    """Mean paired difference with its bootstrap interval."""
+    from . import metrics
+
+    rng = np.random.default_rng(6)
+    a = rng.normal(27, 2, 80)
+    b = a + rng.normal(0.3, 0.1, 80)
+    value = require_array(answer(a, b), (3,), "compare(a, b)")
+    mean, low, high = value
+    difference = b - a
+    expected = np.array([difference.mean(), *metrics.bootstrap_interval(difference)])
+    require(not np.isclose(mean, -expected[0]), "the sign is the wrong way round: b - a is positive when b is better")
+    require(low < mean < high, f"the mean {mean:.2f} does not lie between low {low:.2f} and high {high:.2f}; return (mean, low, high) of one quantity, b - a")
+    require(
+        high - low < 3 * (expected[2] - expected[1]),
+        f"your interval is {high - low:.2f} dB wide, the paired one {expected[2] - expected[1]:.2f}: subtract image by image first, then take one interval",
+    )
+    require(np.allclose(value, expected, atol=0.01), f"got {np.round(value, 3)}, expected about {np.round(expected, 3)}")
+
+
+# --- 03 losses -------------------------------------------------------------------------------------
+
+
+@exercise
+def c03_best_constants(answer):
+    """The best single prediction for a set of values: under squared and under absolute error."""
+    values = np.array([0.0, 0.0, 0.1, 0.2, 0.9])
+    squared, absolute = require_array(answer(values), (2,), "best_constants(values)")
+    require(
+        not (np.isclose(squared, 0.1) and np.isclose(absolute, 0.24)),
+        "the two are swapped: the first is for the squared error, the second for the absolute error",
+    )
+    require(not np.isclose(squared, 0.45), "0.45 is half-way between the extremes: best for the largest error, not for the squared error")
+    require(np.isclose(squared, 0.24), f"for {values.tolist()} the squared error is lowest at 0.24, not at {squared:.3g}; set its derivative to zero")
+    require(
+        not np.isclose(absolute, 0.24),
+        "one value, 0.9, moved your second answer: the absolute error only counts how many values lie on either side",
+    )
+    require(not np.isclose(absolute, 0.0), "0 is the most frequent value; the absolute error wants half of the values on either side")
+    require(np.isclose(absolute, 0.1), f"for {values.tolist()} the absolute error is lowest at 0.1, not at {absolute:.3g}")
+
+
+@exercise
+def c03_discriminator_loss(answer):
+    """Cross-entropy of the discriminator from logits, stable, ln 2 at a draw."""
+    from . import losses
+
+    tf, softplus = losses.tf, lambda x: np.logaddexp(0, x)
+    draw = float(require_array(answer(tf.zeros((4, 1)), tf.zeros((4, 1))), (), "the loss at a draw"))
+    require(not np.isclose(draw, 2 * np.log(2)), "a judge who guesses gets 2 ln 2 = 1.386: take half of the sum of the two parts")
+    require(draw >= 0, f"the loss is negative ({draw:.3f}) for a judge who guesses; check the signs of the logarithms")
+    require(np.isclose(draw, np.log(2), atol=1e-3), f"a judge who guesses should get ln 2 = 0.693, you get {draw:.3f}")
+    real, fake = np.float32([[1.5], [-0.5]]), np.float32([[-2.0], [0.3], [1.0]])
+    value = float(answer(tf.constant(real), tf.constant(fake)))
+    expected = 0.5 * (softplus(-real).mean() + softplus(fake).mean())
+    require(not np.isclose(value, 0.5 * (softplus(real).mean() + softplus(-fake).mean())), "real and fake are swapped: a high logit means real")
+    require(not np.isclose(value, softplus(-real).mean()), "the half for fakes is missing: you judge the real images alone")
+    require(not np.isclose(value, softplus(fake).mean()), "the half for real images is missing: you judge the fakes alone")
+    require(np.isclose(value, expected, atol=1e-4), f"got {value:.4f} for ordinary logits, expected {expected:.4f}; do you average each part before you add?")
+    for size in (20.0, 200.0):
+        real, fake = tf.Variable([[-size]]), tf.Variable([[size]])
+        with tf.GradientTape() as tape:
+            value = answer(real, fake)
+        slopes = tape.gradient(value, [real, fake])
+        require(
+            np.isclose(float(value), size, rtol=1e-3),
+            f"for logits of {-size:.0f} (real) and {size:.0f} (fake) the loss should be {size:.0f}, you get {float(value):.4g}: "
+            "in float32 sigmoid rounds to 0 or 1 and exp overflows. Use softplus, or a cross-entropy from logits",
+        )
+        require(
+            all(slope is not None and np.isclose(abs(float(slope[0, 0])), 0.5, atol=1e-3) for slope in slopes),
+            f"at logits of {size:.0f} the value is right but the gradient is not 0.5: clipping throws it away where D is most wrong",
+        )
+
+
+@exercise
+def c03_normalise(answer):
+    """Divide each position's feature vector by its length over channels."""
+    features = np.random.default_rng(3).random((2, 3, 4, 5)).astype("float32")
+    value = require_array(answer(features), features.shape, "the normalised features")
+
+    def by(axis):
+        return features / np.sqrt(np.sum(features**2, axis=axis, keepdims=True))
+
+    require(not np.allclose(value, by((1, 2)), atol=1e-3), "you normalised each channel over the positions; each position should get length 1 over its channels")
+    require(not np.allclose(value, by((1, 2, 3)), atol=1e-3), "you divided by the length of the whole map; each position has its own length")
+    require(not np.allclose(value, by(0), atol=1e-3), "you normalised over the images of the batch; the channels are the last axis")
+    require(not np.allclose(value, by(-1) ** 2, atol=1e-3) and not np.allclose(value, features / np.sum(features**2, -1, keepdims=True), atol=1e-3), "you divided by the squared length; take the square root")
+    require(not np.allclose(value, features / features.sum(-1, keepdims=True), atol=1e-3), "you divided by the sum of the channels; the length is the root of the sum of squares")
+    require(np.allclose(value, by(-1), atol=1e-3), "the vectors over the last axis do not have length 1")
+    features[0, 0, 0] = 0
+    with np.errstate(all="ignore"):
+        dark = np.asarray(answer(features))
+    require(np.all(np.isfinite(dark)), "a position where no channel answers gives 0/0 = NaN; add a small number under the root")
+    require(np.allclose(dark[0, 0, 0], 0), "a position where no channel answers should stay zero")
+
+
+@exercise
+def c03_charbonnier(answer):
+    """Mean of sqrt(difference^2 + epsilon^2)."""
+    from . import losses
+
+    tf = losses.tf
+    rng = np.random.default_rng(4)
+    hr, sr = (tf.constant(rng.random((2, 4, 4, 3)), "float32") for _ in range(2))
+    squares, epsilon = np.square(np.asarray(hr) - np.asarray(sr)), 0.1
+    value = float(require_array(answer(hr, sr, epsilon), (), "the loss"))
+    expected = np.sqrt(squares + epsilon**2).mean()
+    require(not np.isclose(value, np.sqrt(squares.mean() + epsilon**2), atol=1e-5), "you took the root of the mean: take the root at each pixel, then the mean")
+    require(not np.isclose(value, np.sqrt(squares + epsilon).mean(), atol=1e-5), "epsilon stands squared under the root; only then it is a difference in pixel units")
+    require(not np.isclose(value, np.sqrt(squares).mean(), atol=1e-5), "epsilon is not used: this is plain L1")
+    require(not np.isclose(value, np.sqrt(squares + epsilon**2).sum(), rtol=1e-5), "this is the sum; take the mean, so that the loss does not grow with the image")
+    require(np.isclose(value, expected, atol=1e-5), f"got {value:.5f} for two random images, expected {expected:.5f}")
+    same = tf.Variable(hr)
+    with tf.GradientTape() as tape:
+        value = answer(hr, same, 1e-3)
+    slope = tape.gradient(value, same)
+    require(slope is not None and np.allclose(np.asarray(slope), 0, atol=1e-6), "where both images agree the gradient should be 0")

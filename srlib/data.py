@@ -80,13 +80,13 @@ def resize(images, size, kernel="bicubic", antialias=True):
     images = np.asarray(images, "float32")
     if images.ndim not in (3, 4):
         raise ValueError(f"images have shape {images.shape}; expected (H, W, C) or (N, H, W, C)")
-    height, width, channels = images.shape[-3:]
+    height, width = images.shape[-3:-1]
     rows = resize_weights(height, size[0], kernel, antialias)
     columns = resize_weights(width, size[1], kernel, antialias)
-    flat = images.reshape(-1, height, width * channels)
-    flat = np.matmul(rows, flat).reshape(-1, width, channels)
-    flat = np.matmul(columns, flat)
-    return flat.reshape(*images.shape[:-3], *size, channels)
+    # Many products of one row or column each: BLAS starts no threads for them, which would quarrel
+    # with TensorFlow's (measured while the machine was busy: 16 images in 1.7 ms against up to 400 ms).
+    shorter = np.matmul(rows, images.swapaxes(-3, -2))  # (..., W, new height, C)
+    return np.matmul(columns, shorter.swapaxes(-3, -2))
 
 
 def quantise(images):

@@ -47,6 +47,7 @@ def _use_compact_png():
         formatter = get_ipython().display_formatter.formatters["image/png"]  # noqa: F821
     except NameError:  # not in a notebook
         return
+    plt.switch_backend(matplotlib.get_backend())  # the notebook's backend sets its own formatter when it starts: let it start
     formatter.for_type(matplotlib.figure.Figure, compact_png)
 
 
@@ -162,6 +163,23 @@ def intervals(rows, key, axis, bar=None):
     axis.set_ylim(len(rows) - 0.5, -0.5)
 
 
+def labelled_points(axis, points):
+    """Scatter of named points, with the names in a column at the right so that they never overlap.
+
+    points: dict name -> (x, y). Adversarial networks (`gan` in the name) are drawn in orange.
+    """
+    order = sorted(points, key=lambda name: points[name][1])
+    heights = np.linspace(0.02, 0.98, len(order))
+    for name, height in zip(order, heights):
+        x, y = points[name]
+        colour = COLOURS[3] if "gan" in name else COLOURS[0]
+        axis.scatter(x, y, s=24, color=colour, zorder=3)
+        axis.annotate(
+            name, (x, y), xytext=(1.06, height), textcoords=axis.transAxes, fontsize=8, va="center", color=colour,
+            arrowprops={"arrowstyle": "-", "color": "0.75", "lw": 0.7, "shrinkA": 0, "shrinkB": 2},
+        )  # fmt: skip
+
+
 def smooth(values, width):
     """Running mean over at most `width` past values, same length; None is skipped over."""
     values = np.array([np.nan if v is None else v for v in values], "float64")
@@ -247,9 +265,9 @@ def chooser(images, labels, description="", width=384):
     height = round(width * images[0].shape[0] / images[0].shape[1])
     frames = []
     for image in images:
-        pixels = np.rint(np.asarray(_pixels(image), "float64") * (1 if image.dtype == np.uint8 else 255)).astype("uint8")
+        pixels = image if image.dtype == np.uint8 else np.rint(_pixels(image) * 255).astype("uint8")
         buffer = io.BytesIO()
-        Image.fromarray(pixels).resize((width, height), Image.Resampling.NEAREST).save(buffer, format="jpeg", quality=90)
+        Image.fromarray(pixels).save(buffer, format="jpeg", quality=90)
         frames.append(buffer.getvalue())
     view = widgets.Image(value=frames[0], format="jpeg", width=width, height=height)
     choice = widgets.SelectionSlider(

@@ -25,8 +25,8 @@ METRICS = ("psnr", "ssim", "psnr_y", "ssim_y", "feature_distance", "lr_consisten
 BATCH = 20  # faces per call, for results and for times
 
 
-def _index(folder=FOLDER):
-    file = folder / "index.json"
+def _index(folder=None):
+    file = (folder or FOLDER) / "index.json"
     return json.loads(file.read_text()) if file.exists() else {}
 
 
@@ -137,12 +137,14 @@ def methods():
     return table | {name: functools.partial(predict, load(name)) for name in names()}
 
 
-def scores(pixels, features=None):
+def scores(pixels, features=None, upscalers=None):
     """All metrics of all methods on HR images: dict method -> dict metric -> array (N,).
 
-    pixels: uint8 (N, 128, 128, 3). features: the model of `losses.vgg_features`, or None.
+    pixels: uint8 (N, 128, 128, 3). features: the model of `losses.vgg_features`, or None. upscalers:
+    what `methods` returned, if it has been called already.
     """
-    upscalers = methods()
+    upscalers = upscalers or methods()
+    features = features and _remembering(features)
     table = {name: [] for name in upscalers}
     for start in range(0, len(pixels), BATCH):  # a few at a time: a thousand results would fill the memory
         lr, hr = data.pairs(pixels[start : start + BATCH])
@@ -152,6 +154,16 @@ def scores(pixels, features=None):
         name: {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
         for name, parts in table.items()
     }
+
+
+def _remembering(features):
+    """The same function, which keeps its last two answers: every method asks for the reference's features."""
+
+    @functools.lru_cache(maxsize=2)
+    def answer(content, shape):
+        return features(np.frombuffer(content, "float32").reshape(shape))
+
+    return lambda images: answer(images.tobytes(), images.shape)
 
 
 def ladder(photos, features=None, results=None):

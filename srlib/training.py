@@ -7,6 +7,7 @@ trains a rung of the ladder by its recipe, or goes on where an earlier call was 
 
 import argparse
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -22,6 +23,37 @@ import keras  # noqa: E402
 from keras import ops  # noqa: E402
 
 
+# --- pieces of a step ------------------------------------------------------------------------------
+
+
+def cosine_schedule(peak, steps):
+    """Learning rate that rises from 0 to `peak` in the first steps, then falls along half a cosine to 0."""
+    warmup = min(100, steps // 10)
+    return keras.optimizers.schedules.CosineDecay(0.0, steps, warmup_target=peak, warmup_steps=warmup)
+
+
+def global_norm(tensors):
+    """Length of a list of tensors, taken as one long vector, in float32."""
+    squares = [ops.sum(ops.square(ops.cast(t, "float32"))) for t in tensors]
+    return ops.sqrt(ops.sum(ops.stack(squares)))  # one sum: TensorFlow may reorder a chain of +, and digits with it
+
+
+def apply_update(optimizer, gradients, weights):
+    """Apply gradients; return the length of the change relative to the weights' (about 1e-3 is healthy)."""
+    before = [ops.copy(w) for w in weights]
+    optimizer.apply(gradients, weights)
+    change = [w - b for w, b in zip(weights, before)]
+    return global_norm(change) / global_norm(before)
+
+
+def update_ema(average, model, step, decay=0.999):
+    """Move every weight of `average` a little towards `model`'s; early on by more, so that it catches up."""
+    step = ops.cast(step, "float32")
+    decay = ops.minimum(decay, (1.0 + step) / (10.0 + step))
+    for slow, fast in zip(average.weights, model.weights):
+        slow.assign(decay * slow + (1.0 - decay) * fast)
+
+
 # --- the two trainers ------------------------------------------------------------------------------
 
 
@@ -33,7 +65,7 @@ class PixelTrainer(keras.Model):
     """
 
     def __init__(self, generator, loss=losses.l1_loss, ema_decay=0.999):
-        super().__init__(name=f"{generator.name}_pixel")
+        super().__init__(name=f"{generator.name}_pixel", dtype="float32")  # only the networks are in half precision
         self.generator = generator
         self.ema = keras.models.clone_model(generator)
         self.ema.set_weights(generator.get_weights())
@@ -54,22 +86,10 @@ class PixelTrainer(keras.Model):
             loss = self.pixel_loss(hr, self.generator(lr, training=True))
         weights = self.generator.trainable_variables
         gradients = tape.gradient(loss, weights)
-        logs = {"pixel": loss, "g_gradient": _norm(gradients), "g_update": self.update(self.optimizer, gradients, weights)}
-        self.update_ema()
+        logs = {"pixel": loss, "g_gradient": global_norm(gradients)}
+        logs["g_update"] = apply_update(self.optimizer, gradients, weights)
+        update_ema(self.ema, self.generator, self.optimizer.iterations, self.ema_decay)
         return logs
-
-    def update(self, optimizer, gradients, weights):
-        """Apply gradients; return the size of the change relative to the weights (about 1e-3 is healthy)."""
-        before = [ops.copy(w) for w in weights]
-        optimizer.apply(gradients, weights)
-        return _norm([w - b for w, b in zip(weights, before)]) / _norm(before)
-
-    def update_ema(self):
-        """Move every EMA weight a little towards the generator's; early on by more, so that it catches up."""
-        step = ops.cast(self.optimizer.iterations, "float32")
-        decay = ops.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
-        for average, weight in zip(self.ema.weights, self.generator.weights):
-            average.assign(decay * average + (1.0 - decay) * weight)
 
     def state(self):
         """Every variable that training changes, in a fixed order: what a checkpoint holds."""
@@ -117,17 +137,12 @@ class GANTrainer(PixelTrainer):
         g_weights, d_weights = self.generator.trainable_variables, self.discriminator.trainable_variables
         g_gradients, d_gradients = tape.gradient(g_loss, g_weights), tape.gradient(d_loss, d_weights)
         del tape
-        logs = {
-            **terms,
-            "d_loss": d_loss,
-            "d_real": ops.mean(ops.sigmoid(real_logits)),
-            "d_fake": ops.mean(ops.sigmoid(fake_logits)),
-            "g_gradient": _norm(g_gradients),
-            "d_gradient": _norm(d_gradients),
-            "g_update": self.update(self.optimizer, g_gradients, g_weights),
-            "d_update": self.update(self.d_optimizer, d_gradients, d_weights),
-        }
-        self.update_ema()
+        logs = {**terms, "d_loss": d_loss}
+        logs["d_real"], logs["d_fake"] = ops.mean(ops.sigmoid(real_logits)), ops.mean(ops.sigmoid(fake_logits))
+        logs["g_gradient"], logs["d_gradient"] = global_norm(g_gradients), global_norm(d_gradients)
+        logs["g_update"] = apply_update(self.optimizer, g_gradients, g_weights)
+        logs["d_update"] = apply_update(self.d_optimizer, d_gradients, d_weights)
+        update_ema(self.ema, self.generator, self.optimizer.iterations, self.ema_decay)
         return logs
 
     def generator_terms(self, hr, sr, fake_logits, real_hidden, fake_hidden):
@@ -150,10 +165,6 @@ class GANTrainer(PixelTrainer):
         return [*super().state(), *self.discriminator.variables, *self.d_optimizer.variables]
 
 
-def _norm(tensors):
-    return ops.sqrt(sum(ops.sum(ops.square(ops.cast(t, "float32"))) for t in tensors))
-
-
 # --- checkpoints -----------------------------------------------------------------------------------
 
 
@@ -165,7 +176,7 @@ def save_checkpoint(path, trainer, step, history):
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f"v{i:04d}": np.asarray(v) for i, v in enumerate(trainer.state())}
-    note = json.dumps({"step": step, "history": history, "trainer": trainer.name})
+    note = json.dumps({"step": step, "history": history, "trainer": trainer.name, "kind": type(trainer).__name__})
     partial = path.with_name(path.name + ".partial")
     with open(partial, "wb") as file:
         np.savez(file, note=np.array(note), **arrays)
@@ -188,10 +199,12 @@ def load_checkpoint(path, trainer):
     except Exception as error:  # zip, CRC, JSON and NumPy errors all mean a damaged file
         raise ValueError(f"the checkpoint {path} is damaged ({error}); delete it to start from the one before") from error
     variables = trainer.state()
-    if note["trainer"] != trainer.name or [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
+    owner = (note["trainer"], note.get("kind", type(trainer).__name__))
+    ours = (trainer.name, type(trainer).__name__)
+    if owner != ours or [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
         raise ValueError(
-            f"the checkpoint {path} belongs to {note['trainer']!r} with {len(arrays)} variables, not to this "
-            f"{trainer.name!r} with {len(variables)}; use another folder, or the same network and optimizer"
+            f"the checkpoint {path} was written by {owner[1]} {owner[0]!r} with {len(arrays)} variables, not by this "
+            f"{ours[1]} {ours[0]!r} with {len(variables)}; use another folder, or the same network and optimizer"
         )
     for variable, array in zip(variables, arrays):
         variable.assign(array)
@@ -207,15 +220,17 @@ def checkpoints(folder):
 
 
 def fit(
-    trainer, pixels, steps, batch, val=None, folder=None, seed=0, every=100, patch=data.HR_SIZE, keep=2, verbose=True
+    trainer, pixels, steps, batch, val=None, folder=None, seed=0, every=100, patch=data.HR_SIZE, keep=2,
+    verbose=True, callbacks=(),
 ):  # fmt: skip
     """Train for `steps` batches and return the history, a dict of lists with one entry a step.
 
     trainer: a compiled `PixelTrainer` or `GANTrainer`. pixels, val: uint8 HR images (N, 128, 128, 3).
     Every `every` steps: PSNR of the EMA generator on `val`, a line of text, and, with a `folder`, a
     checkpoint, of which the last `keep` stay. If `folder` holds one, training goes on from there and
-    takes the same path as if it had never stopped. Raises `FloatingPointError` at the first loss
-    that is not finite, `ValueError` for a damaged or foreign checkpoint.
+    takes the same path as if it had never stopped, bit for bit on a CPU. callbacks: Keras callbacks,
+    called after our own. Raises `FloatingPointError` at the first step with a loss, gradient or update that is not
+    finite, before it is saved; `ValueError` for a damaged or foreign checkpoint.
     """
     found = checkpoints(folder) if folder else []
     start, history = load_checkpoint(found[-1], trainer) if found else (0, {})
@@ -225,7 +240,7 @@ def fit(
         return history
     recorder = _Recorder(history, start, steps, batch, val, folder, every, keep, verbose)
     dataset = data.batches(pixels, batch, steps, seed=seed, start=start, patch=patch)
-    trainer.fit(dataset, shuffle=False, verbose=0, callbacks=[recorder])
+    trainer.fit(dataset, shuffle=False, verbose=0, callbacks=[recorder, *callbacks])
     return history
 
 
@@ -245,16 +260,17 @@ class _Recorder(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
         self.lap_steps += 1
+        broken = [name for name, value in logs.items() if not math.isfinite(value)]
+        if broken:
+            raise FloatingPointError(self.explain(broken, logs))
         for name, value in logs.items():
-            if not math.isfinite(value):
-                raise FloatingPointError(self.explain(name, value))
-            self.history.setdefault(name, []).append(float(value))
+            self.log(name, float(value))
         at_lap_end = self.step % self.every == 0 or self.step == self.steps
         seconds = time.perf_counter() - self.lap_started
-        self.history.setdefault("step", []).append(self.step)
-        self.history.setdefault("seconds", []).append(seconds / self.lap_steps if at_lap_end else None)
+        self.log("step", self.step)
+        self.log("seconds", seconds / self.lap_steps if at_lap_end else None)
         if self.val is not None:
-            self.history.setdefault("val_psnr", []).append(self.validate() if at_lap_end else None)
+            self.log("val_psnr", self.validate() if at_lap_end else None)
         if at_lap_end:
             self.report(seconds)
             if self.folder:
@@ -263,11 +279,19 @@ class _Recorder(keras.callbacks.Callback):
                     old.unlink()
             self.on_train_begin()
 
-    def explain(self, name, value):
+    def log(self, name, value):
+        column = self.history.setdefault(name, [])
+        column.extend([None] * (self.step - 1 - len(column)))  # a quantity that an earlier run did not log
+        column.append(value)
+
+    def explain(self, broken, logs):
+        terms = ("pixel", "perceptual", "matching", "adversarial", "d_loss")  # a loss is named before what it spoils
+        first = next((name for name in terms if name in broken), broken[0])
+        others = ", ".join(name for name in broken if name != first)
         saved = checkpoints(self.folder) if self.folder else []
         after = f"The last good checkpoint is {saved[-1].name}" if saved else "No checkpoint was kept (pass a folder)"
         return (
-            f"step {self.step}: the term {name!r} became {value}. {after}. "
+            f"step {self.step}: the term {first!r} became {float(logs[first])}{others and f' (and with it {others})'}. {after}. "
             "Usual causes: a learning rate that is too high, images that are not in [0, 1], or float16 without loss scaling"
         )
 
@@ -291,8 +315,11 @@ class _Recorder(keras.callbacks.Callback):
 
 
 def predict(model, lr, batch=20):
-    """Apply a generator in batches. lr: float32 (N, h, w, 3) in [0, 1]; returns (N, 4h, 4w, 3), clipped."""
-    run = _compiled(model)
+    """Apply a generator in batches. lr: float32 (N, h, w, 3) in [0, 1]; returns (N, 4h, 4w, 3), clipped.
+
+    Raises `ValueError` for images in another range, which a network would turn into plausible nonsense.
+    """
+    run, lr = _compiled(model), data.check_images(lr, "lr")
     parts = [run(tf.constant(lr[i : i + batch])).numpy() for i in range(0, len(lr), batch)]
     return np.clip(np.concatenate(parts), 0, 1)
 
@@ -300,7 +327,8 @@ def predict(model, lr, batch=20):
 def _compiled(model):
     if not hasattr(model, "_srlib_run"):
         signature = tf.TensorSpec((None, None, None, 3), "float32")
-        model._srlib_run = tf.function(lambda x: model(x, training=False), input_signature=[signature])
+        run = functools.partial(model, training=False)  # no lambda: TensorFlow would count all models as one and warn
+        model._srlib_run = tf.function(run, input_signature=[signature])
     return model._srlib_run
 
 
@@ -325,23 +353,23 @@ class Recipe:
 
 
 RECIPES = {
-    "srcnn": Recipe(steps=1_500, patch=64, learning_rate=1e-3, loss="mse"),
-    "dcgan": Recipe(steps=300, learning_rate=2e-4, loss="mse", discriminator="published", adversarial=1e-3),
-    "dcgan-repaired": Recipe(steps=300, learning_rate=2e-4, loss="mse", discriminator="repaired", adversarial=1e-3),
-    "srresnet": Recipe(steps=1_000, patch=64, learning_rate=5e-4, loss="mse"),
+    "srcnn": Recipe(steps=1_200, patch=64, learning_rate=1e-3, loss="mse"),
+    "dcgan": Recipe(steps=200, learning_rate=2e-4, loss="mse", discriminator="published", adversarial=1e-3),
+    "dcgan-repaired": Recipe(steps=200, learning_rate=2e-4, loss="mse", discriminator="repaired", adversarial=1e-3),
+    "srresnet": Recipe(steps=800, patch=64, learning_rate=5e-4, loss="mse"),
     "srgan": Recipe(
-        steps=300, patch=64, learning_rate=1e-4, loss="mse", start="srresnet",
+        steps=200, patch=64, learning_rate=1e-4, loss="mse", start="srresnet",
         discriminator="srgan", perceptual=0.05, adversarial=1e-3,
     ),
-    "edsr": Recipe(steps=1_000, patch=64, learning_rate=5e-4),
+    "edsr": Recipe(steps=800, patch=64, learning_rate=5e-4),
     "facesr": Recipe(steps=4_500, learning_rate=6e-4),
     "facesr-gan": Recipe(
-        steps=600, learning_rate=2e-4, start="facesr",
+        steps=500, learning_rate=2e-4, start="facesr",
         discriminator="patch", perceptual=0.3, adversarial=0.1,
     ),
-    "facesr-light": Recipe(steps=3_000, learning_rate=1e-3),
+    "facesr-light": Recipe(steps=2_500, learning_rate=1e-3),
     "facesr-light-gan": Recipe(
-        steps=300, learning_rate=3e-4, start="facesr-light",
+        steps=200, learning_rate=3e-4, start="facesr-light",
         discriminator="patch", perceptual=0.3, adversarial=0.1,
     ),
 }  # fmt: skip
@@ -361,9 +389,7 @@ def build_trainer(name, recipe, start_weights=None):
         if start_weights is not None:
             generator.set_weights(start_weights)
         loss = {"l1": losses.l1_loss, "mse": losses.mse_loss}[recipe.loss]
-        schedule = keras.optimizers.schedules.CosineDecay(
-            0.0, recipe.steps, warmup_target=recipe.learning_rate, warmup_steps=min(100, recipe.steps // 10)
-        )
+        schedule = cosine_schedule(recipe.learning_rate, recipe.steps)
         if recipe.discriminator is None:
             trainer = PixelTrainer(generator, loss)
             trainer.compile(keras.optimizers.Adam(schedule, beta_2=0.99))
