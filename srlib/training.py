@@ -22,6 +22,10 @@ tf = runtime.load_tensorflow()
 import keras  # noqa: E402
 from keras import ops  # noqa: E402
 
+# This graph rewriter reorders sums by the names of the nodes: two equal trainers in one process would
+# differ in the last digit, and so would a resumed training.
+tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+
 
 # --- pieces of a step ------------------------------------------------------------------------------
 

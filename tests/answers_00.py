@@ -1,0 +1,29 @@
+"""Solutions, stubs and typical wrong answers of chapter 00."""
+
+import numpy as np
+
+from srlib import data
+
+ANSWERS = {
+    "c00_share_lost": {
+        "solution": lambda factor: 1 - 1 / factor**2,
+        "stub": lambda factor: ...,
+        "wrong": [(lambda factor: 1 / factor**2, "kept"), (lambda factor: 1 - 1 / factor, "counts twice")],
+    },
+    "c00_blend": {
+        "solution": lambda first, second, amount: (1 - amount) * first + amount * second,
+        "stub": lambda first, second, amount: ...,
+        "wrong": [
+            (lambda first, second, amount: amount * first + (1 - amount) * second, "exchanged"),
+            (lambda first, second, amount: (first + second) / 2, "use `amount`"),
+        ],
+    },
+    "c00_contradiction": {
+        "solution": lambda lr, sr: np.abs(data.degrade(sr) - lr).mean() * 255,
+        "stub": lambda lr, sr: ...,
+        "wrong": [
+            (lambda lr, sr: np.abs(data.degrade(sr) - lr).mean(), "8-bit levels"),
+            (lambda lr, sr: np.sqrt(((data.degrade(sr) - lr) ** 2).mean()) * 255, "mean square"),
+        ],
+    },
+}
