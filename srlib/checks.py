@@ -440,3 +440,68 @@ def c03_charbonnier(answer):
         value = answer(hr, same, 1e-3)
     slope = tape.gradient(value, same)
     require(slope is not None and np.allclose(np.asarray(slope), 0, atol=1e-6), "where both images agree the gradient should be 0")
+
+
+# --- 04 training -----------------------------------------------------------------------------------
+
+
+@exercise
+def c04_epochs(epochs):
+    """epochs(steps, batch, images) -> (images seen, passes over the data)."""
+    answer = epochs(4500, 16, 16_000)
+    require(answer not in (None, Ellipsis), f"the result is {answer}; replace the dots with your code and return something")
+    require(isinstance(answer, (tuple, list)) and len(answer) == 2, f"you return {answer!r}; expected two numbers, (images seen, epochs)")
+    seen, passes = (float(value) for value in require_array(answer, (2,), "the pair"))
+    require(not np.isclose(seen, 4500), "a step sees a whole batch, not one image")
+    require(np.isclose(seen, 72_000), f"4,500 steps of 16 images see 72,000 images; you say {seen:g}")
+    require(not np.isclose(passes, 4), "an epoch need not be complete: keep the half pass, divide with / and not with //")
+    require(np.isclose(passes, 4.5), f"72,000 images out of 16,000 are 4.5 passes; you say {passes:g}")
+
+
+@exercise
+def c04_ema(ema):
+    """ema(average, weight, step, decay) -> the new average, with the warm-up of the decay."""
+    average, weight = np.array([1.0, 2.0]), np.array([3.0, -2.0])
+    late = require_array(ema(average, weight, 100_000, 0.9), (2,))
+    require(not np.allclose(late, 0.1 * average + 0.9 * weight), "average and weight are exchanged: the average keeps the share `decay`")
+    require(np.allclose(late, 0.9 * average + 0.1 * weight), "late in a training the result must be decay * average + (1 - decay) * weight")
+    early = require_array(ema(average, weight, 1, 0.9), (2,))
+    require(not np.allclose(early, late), "the warm-up is missing: at step 1 the decay is min(decay, (1 + 1) / (10 + 1))")
+    share = 2 / 11
+    require(np.allclose(early, share * average + (1 - share) * weight), "right late, wrong at step 1: the decay there is 2 / 11")
+    require(np.allclose(average, [1, 2]), "right, but your function changed its input; return a new array")
+
+
+@exercise
+def c04_schedule(schedule):
+    """schedule(step, peak, steps, warmup) -> learning rate: a line up to `warmup`, then half a cosine to 0 at `steps`."""
+    rates = np.array([float(require_array(schedule(step, 2.0, 1000, 200), (), "the rate")) for step in (0, 100, 200, 600, 1000)])
+    require(not np.isclose(rates[0], 2), "there is no warm-up: at step 0 the rate must be 0, at half of the warm-up half the peak")
+    require(np.allclose(rates[:3], [0, 1, 2]), f"at steps 0, 100, 200 of a warm-up of 200 to 2.0 you return {rates[:3]}; expected 0, 1, 2")
+    require(rates[4] > -1e-6, "your cosine ends at minus the peak: a cosine runs from 1 to -1, so take (1 + cos) / 2")
+    missed = 1 + np.cos(np.pi * 0.6)
+    require(not np.isclose(rates[3], missed), "the cosine must start at the end of the warm-up: count progress from there, (step - warmup) / (steps - warmup)")
+    require(np.allclose(rates[3:], [1, 0], atol=1e-6), f"halfway down and at the end you return {rates[3:]}; expected 1 and 0")
+
+
+@exercise
+def c04_diagnose(diagnose):
+    """diagnose(history) -> 'broken', 'discriminator wins', 'discriminator is blind' or 'healthy', from the last tenth."""
+
+    def log(d_real, d_fake, pixel=0.03, late_real=None, late_fake=None):
+        late_real, late_fake = late_real or d_real, late_fake or d_fake
+        return {"d_real": [d_real] * 90 + [late_real] * 10, "d_fake": [d_fake] * 90 + [late_fake] * 10, "pixel": [0.03] * 99 + [pixel]}
+
+    answer = diagnose(log(0.6, 0.4))
+    require(answer not in (None, Ellipsis), f"the result is {answer}; replace the dots with your code and return one of the four words")
+    require(answer == "healthy", f"D(real) 0.6 against D(fake) 0.4 is a game; you say {answer!r}")
+    answer = diagnose(log(0.99, 0.01))
+    require(answer == "discriminator wins", f"D(real) 0.99 against D(fake) 0.01: expected 'discriminator wins', you say {answer!r}")
+    answer = diagnose(log(0.501, 0.499))
+    require(answer == "discriminator is blind", f"D(real) 0.501 against D(fake) 0.499: expected 'discriminator is blind', you say {answer!r}")
+    answer = diagnose(log(0.6, 0.4, late_real=0.98, late_fake=0.02))
+    require(answer == "discriminator wins", f"the game was even and is lost now; you say {answer!r}: judge the last tenth, not the whole run")
+    answer = diagnose(log(0.5, 0.5, late_real=0.6, late_fake=0.4))
+    require(answer == "healthy", f"a draw at the start is normal; you say {answer!r}: judge the last tenth, not the start")
+    answer = diagnose(log(0.99, 0.01, pixel=float("nan")))
+    require(answer == "broken", f"a NaN must win over everything else; you say {answer!r}: look for it first, in every column, with np.isfinite")

@@ -25,7 +25,7 @@ matplotlib.rcParams.update(
         "grid.alpha": 0.25,
         "figure.dpi": 80,
         "font.size": 9.5,
-        "image.interpolation": "nearest",
+        "image.interpolation": "antialiased",  # nearest where a pixel covers three or more of the figure, else smooth
         "legend.frameon": False,
     }
 )
