@@ -59,7 +59,7 @@ def _pixels(image):
     return image if image.dtype == np.uint8 else np.clip(image, 0, 1)
 
 
-def strip(images, titles=None, zoom=None, size=1.9, rows=None):
+def strip(images, titles=None, zoom=None, size=1.5, rows=None):
     """Draw images side by side, with optional enlarged details below; returns the figure.
 
     images: list of (H, W, 3), or a list of such lists, one per row. titles: one per column. zoom: box
@@ -80,10 +80,7 @@ def strip(images, titles=None, zoom=None, size=1.9, rows=None):
             lines.append((cuts, (lower - upper) / (right - left)))
     columns = max(len(line) for line in table)
     heights = [height for _, height in lines]
-    figure, axes = plt.subplots(
-        len(lines), columns, figsize=(size * columns, size * sum(heights) + 0.3), squeeze=False,
-        gridspec_kw={"height_ratios": heights, "wspace": 0.03, "hspace": 0.03},
-    )  # fmt: skip
+    figure, axes = _tiles(heights, columns, size)
     for axis in axes.flat:
         axis.set_axis_off()
     for row, (line, _) in enumerate(lines):
@@ -99,6 +96,16 @@ def strip(images, titles=None, zoom=None, size=1.9, rows=None):
         for index, line in enumerate(table):
             _frame(axes[index * (1 + len(boxes)), len(line) - 1], box)
     return figure
+
+
+def _tiles(heights, columns, size):
+    """Figure and axes for pictures `size` inches wide, of the given heights (in widths), without margins."""
+    figure, axes = plt.subplots(
+        len(heights), columns, figsize=(size * columns, size * sum(heights)), squeeze=False,
+        gridspec_kw={"height_ratios": heights, "wspace": 0.03, "hspace": 0.03},
+    )  # fmt: skip
+    figure.subplots_adjust(0, 0, 1, 1)
+    return figure, axes
 
 
 def _frame(axis, box):
@@ -133,10 +140,7 @@ def details(rows, columns, size=1.5):
     columns: titles. size: inches per picture.
     """
     heights = [(lower - upper) / (right - left) for _, (left, upper, right, lower), _ in rows]
-    figure, axes = plt.subplots(
-        len(rows), len(columns), figsize=(size * len(columns), size * sum(heights) + 0.3), squeeze=False,
-        gridspec_kw={"height_ratios": heights, "wspace": 0.03, "hspace": 0.05},
-    )  # fmt: skip
+    figure, axes = _tiles(heights, len(columns), size)
     for line, (label, (left, upper, right, lower), images) in zip(axes, rows):
         for axis, image in zip(line, images):
             axis.imshow(_pixels(image)[upper:lower, left:right], aspect="auto")

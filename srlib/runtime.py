@@ -43,6 +43,7 @@ def load_tensorflow():
             import tensorflow as tf
 
             tf.constant(0.0)  # the first operation starts the devices, which also log
+            tf.get_logger().setLevel("ERROR")  # several small models look like retracing to TensorFlow
     import tensorflow as tf
 
     return tf

@@ -104,7 +104,7 @@ class GANTrainer(PixelTrainer):
     """Stage two: the generator also has to convince a discriminator and to match VGG features.
 
     features: the model of `losses.vgg_features`, or None without a perceptual loss. weights: of the four
-    terms of the generator's loss; a term of weight 0 is not computed. The VGG features, the dearest part
+    terms of the generator's loss; a perceptual or matching term of weight 0 is not computed. The VGG features, the dearest part
     of a step, see one window of `perceptual_size` pixels, at a new place every step. Both networks are updated from
     one forward pass each (simultaneous gradient descent): two losses, two sets of gradients, no overlap.
     """
