@@ -230,11 +230,6 @@ class Photos:
     test: np.ndarray
     description: str
 
-    @property
-    def may_be_shown(self):
-        """True if the pictures' licence allows to publish them; CelebA's does not."""
-        return self.name == "sample"
-
 
 def load(source=None, profile=None):
     """Load a data source as `Photos`.

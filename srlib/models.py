@@ -299,6 +299,11 @@ def flops(model, height=32, width=32):
     return counts
 
 
+def gflops(model, size=32):
+    """Billions of operations of one forward pass on one `size` x `size` image: the sum of `flops`."""
+    return sum(count for _, _, count in flops(model, size, size)) / 1e9
+
+
 # --- the ladder ------------------------------------------------------------------------------------
 
 GENERATORS = {  # rung of the ladder: the function that builds its network
@@ -313,19 +318,3 @@ GENERATORS = {  # rung of the ladder: the function that builds its network
     "facesr-light": lambda: facesr(blocks=8, filters=32, tail=()),
     "facesr-light-gan": lambda: facesr(blocks=8, filters=32, tail=()),
 }
-
-
-def gflops(model, size=32):
-    """Billions of operations of one forward pass on one `size` x `size` image: two per multiply-add.
-
-    Only kernels are counted (convolutions, dense layers); the rest is small. A kernel is applied once at
-    every position of the smaller of its two sides: the output's of a strided convolution, the input's of
-    a transposed one and of a pixel shuffle.
-    """
-    fixed = keras.models.clone_model(model, input_tensors=keras.Input((size, size, 3)))
-    multiplications = 0
-    for layer in fixed.layers:
-        if hasattr(layer, "kernel"):
-            positions = min(math.prod(side.shape[1:-1]) for side in (layer.input, layer.output))
-            multiplications += math.prod(layer.kernel.shape) * positions
-    return 2 * multiplications / 1e9

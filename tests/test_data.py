@@ -183,14 +183,14 @@ def make_celeba(root, train=12, val=4, test=4, listed=True):
 def test_sample_is_split_by_photo_and_needs_no_network():
     photos = data.load("sample", SMOKE)
     assert photos.train.shape == (24, 128, 128, 3) and photos.train.dtype == np.uint8
-    assert len(photos.val) == 6 and photos.may_be_shown
+    assert len(photos.val) == 6
     np.testing.assert_array_equal(photos.test, data.portraits())
 
 
 def test_celeba_layout_follows_the_official_partition(tmp_path):
     photos = data.load(str(make_celeba(tmp_path)), SMOKE)
     assert [len(photos.train), len(photos.val), len(photos.test)] == [12, 4, 4]
-    assert photos.name == "celeba" and not photos.may_be_shown
+    assert photos.name == "celeba"
     assert abs(int(photos.test[0].mean()) - 5 * 16) <= 1  # the first test image has index 16
 
 
