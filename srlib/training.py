@@ -354,6 +354,7 @@ class Recipe:
     perceptual: float = 0.0
     adversarial: float = 0.0
     matching: float = 0.0
+    mix: float = 1.0  # share of this training in the result, the rest is `start` (Wang et al. 2018, section 3.4)
 
 
 RECIPES = {
@@ -369,7 +370,7 @@ RECIPES = {
     "facesr": Recipe(steps=4_500, learning_rate=6e-4),
     "facesr-gan": Recipe(
         steps=500, learning_rate=2e-4, start="facesr",
-        discriminator="patch", perceptual=0.3, adversarial=0.1,
+        discriminator="patch", perceptual=0.3, adversarial=0.1, mix=0.6,
     ),
     "facesr-light": Recipe(steps=2_500, learning_rate=1e-3),
     "facesr-light-gan": Recipe(
@@ -417,6 +418,9 @@ def train_rung(name, folder, recipe=None, photos=None):
     history = fit(
         trainer, photos.train, recipe.steps, recipe.batch, photos.val[:100], folder, every=250, patch=recipe.patch
     )
+    if recipe.start:
+        pair = zip(start_weights, trainer.ema.get_weights())
+        trainer.ema.set_weights([(1 - recipe.mix) * before + recipe.mix * after for before, after in pair])
     lr, hr = data.pairs(photos.val)
     bicubic, ours = metrics.psnr(hr, data.upscale(lr)), metrics.psnr(hr, predict(trainer.ema, lr))
     pace = [pace for pace in history["seconds"] if pace is not None]
