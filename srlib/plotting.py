@@ -238,7 +238,7 @@ def health(history):
     return figure
 
 
-def slider(before, after, labels=("before", "after"), width=384):
+def slider(before, after, labels=("before", "after"), width=320):
     """A before/after slider (ipywidgets): drag to move the border between two images of equal size."""
     import ipywidgets as widgets
 
