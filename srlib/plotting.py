@@ -215,7 +215,7 @@ def curves(histories, key="pixel", axis=None, label=None, log=False):
 
 def health(history):
     """The adversarial game in four panels, with reference lines; returns the figure. See chapter 04."""
-    figure, axes = plt.subplots(2, 2, figsize=(8.4, 4.8), layout="constrained")
+    figure, axes = plt.subplots(2, 2, figsize=(8.0, 4.3), layout="constrained")
     steps = history["step"]
     width = max(1, len(steps) // 30)
 

@@ -30,7 +30,7 @@ def diagnose(history, part=slice(-10, None), guard=True):
     real, fake = np.mean(history["d_real"][part]), np.mean(history["d_fake"][part])
     if real > 0.9 and fake < 0.1:
         return "discriminator wins"
-    return "discriminator is blind" if abs(real - fake) < 0.02 else "healthy"
+    return "discriminator is blind" if abs(real - fake) < 0.005 else "healthy"
 
 
 ANSWERS = {
