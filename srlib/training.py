@@ -232,9 +232,9 @@ def fit(
     trainer: a compiled `PixelTrainer` or `GANTrainer`. pixels, val: uint8 HR images (N, 128, 128, 3).
     Every `every` steps: PSNR of the EMA generator on `val`, a line of text, and, with a `folder`, a
     checkpoint, of which the last `keep` stay. If `folder` holds one, training goes on from there and
-    takes the same path as if it had never stopped (bit for bit in float32 on one CPU thread; else up to the
-    order in which TensorFlow adds). callbacks: Keras callbacks, called after our own. Raises `FloatingPointError` at the first step with a loss, gradient or update that is not
-    finite, before it is saved; `ValueError` for a damaged or foreign checkpoint.
+    takes the same path as if it had never stopped, up to the order in which TensorFlow adds. callbacks: Keras
+    callbacks, called after our own. Raises `FloatingPointError` at the first step with a loss, gradient or
+    update that is not finite, before it is saved; `ValueError` for a damaged or foreign checkpoint.
     """
     found = checkpoints(folder) if folder else []
     start, history = load_checkpoint(found[-1], trainer) if found else (0, {})

