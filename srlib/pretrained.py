@@ -17,6 +17,7 @@ import statistics
 import time
 
 import numpy as np
+from PIL import Image
 
 from . import data, metrics, runtime
 
@@ -82,10 +83,22 @@ def history(name):
     return dict(zip(header.split(","), map(list, columns)))
 
 
-def save(name, weights, entry, log, folder=FOLDER):
-    """Write weights (list of arrays) as float16 `.npz` with an index entry, and the history `log` as CSV.
+def snapshots(name):
+    """The bundled portraits as a network enlarged them in the course of its training.
 
-    The inverse of `load_arrays` and `history`; `log` is what `training.fit` returns.
+    Returns a dict from the step to uint8 (2, 128, 128, 3): Eileen Collins and Grace Hopper.
+    """
+    steps = info(name)["snapshots"]
+    with Image.open(FOLDER / f"{name}.snapshots.png") as picture:
+        tiles = np.asarray(picture.convert("RGB")).reshape(2, data.HR_SIZE, len(steps), data.HR_SIZE, 3)
+    return dict(zip(steps, tiles.transpose(2, 0, 1, 3, 4)))
+
+
+def save(name, weights, entry, log, folder=FOLDER, snapshots=None):
+    """Write weights (list of arrays) as float16 `.npz` with an index entry, the history `log` as CSV, the snapshots as PNG.
+
+    The inverse of `load_arrays`, `history` and `snapshots`; `log` is what `training.fit` returns, `snapshots` a dict
+    step -> uint8 (2, 128, 128, 3).
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,6 +107,10 @@ def save(name, weights, entry, log, folder=FOLDER):
     content = buffer.getvalue()
     (folder / f"{name}.npz").write_bytes(content)
     (folder / f"{name}.history.csv").write_text(_thin_csv(log))
+    if snapshots:
+        strip = np.concatenate(list(snapshots.values()), axis=2).reshape(-1, len(snapshots) * data.HR_SIZE, 3)
+        Image.fromarray(strip).save(folder / f"{name}.snapshots.png", optimize=True)
+        entry = {**entry, "snapshots": list(snapshots)}
     index = _index(folder)
     index[name] = {"file": f"{name}.npz", "sha256": hashlib.sha256(content).hexdigest(), **entry}
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")

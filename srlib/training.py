@@ -367,7 +367,7 @@ RECIPES = {
         discriminator="srgan", perceptual=0.05, adversarial=1e-3,
     ),
     "edsr": Recipe(steps=800, patch=64, learning_rate=5e-4),
-    "facesr": Recipe(steps=4_500, learning_rate=6e-4),
+    "facesr": Recipe(steps=14_000, learning_rate=6e-4),
     "facesr-gan": Recipe(
         steps=500, learning_rate=2e-4, start="facesr",
         discriminator="patch", perceptual=0.3, adversarial=0.1, mix=0.6,
@@ -378,6 +378,8 @@ RECIPES = {
         discriminator="patch", perceptual=0.3, adversarial=0.1,
     ),
 }  # fmt: skip
+
+SNAPSHOTS = (0.005, 0.02, 0.1, 0.3, 1.0)  # shares of a training at which the bundled portraits are enlarged
 
 DISCRIMINATORS = {
     "published": lambda: models.dcgan_discriminator(repaired=False),
@@ -408,16 +410,39 @@ def build_trainer(name, recipe, start_weights=None):
         return trainer
 
 
+class _Snapshots(keras.callbacks.Callback):
+    """Enlarge the bundled portraits at a few moments of a training; a file each in `folder`, so that a resume keeps them."""
+
+    def __init__(self, folder, recipe):
+        super().__init__()
+        self.folder = pathlib.Path(folder)
+        self.moments = {round(recipe.steps * share) for share in SNAPSHOTS}
+
+    def on_train_begin(self, logs=None):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.lr = data.pairs(data.portraits())[0]
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = int(self.model.optimizer.iterations)
+        if step in self.moments:
+            np.save(self.folder / f"{step:07d}.npy", data.to_uint8(predict(self.model.ema, self.lr)))
+
+
 def train_rung(name, folder, recipe=None, photos=None):
-    """Train a rung by its recipe, resuming in `folder`; returns (weights of the EMA generator, index entry, history)."""
+    """Train a rung by its recipe, resuming in `folder`.
+
+    Returns the weights of the EMA generator, the index entry, the history, and the snapshots: a dict from the step
+    to the two bundled portraits enlarged at that step, uint8 (2, 128, 128, 3).
+    """
     recipe = recipe or RECIPES[name]
     photos = photos or data.load()
     start_weights = pretrained.load_arrays(recipe.start) if recipe.start else None
     keras.utils.set_random_seed(0)
     trainer = build_trainer(name, recipe, start_weights)
     history = fit(
-        trainer, photos.train, recipe.steps, recipe.batch, photos.val[:100], folder, every=250, patch=recipe.patch
-    )
+        trainer, photos.train, recipe.steps, recipe.batch, photos.val[:100], folder, every=250, patch=recipe.patch,
+        callbacks=[_Snapshots(pathlib.Path(folder) / "snapshots", recipe)],
+    )  # fmt: skip
     if recipe.start:
         pair = zip(start_weights, trainer.ema.get_weights())
         trainer.ema.set_weights([(1 - recipe.mix) * before + recipe.mix * after for before, after in pair])
@@ -434,7 +459,8 @@ def train_rung(name, folder, recipe=None, photos=None):
         "val_psnr": round(float(ours.mean()), 3),
         "val_psnr_bicubic": round(float(bicubic.mean()), 3),
     }
-    return trainer.ema.get_weights(), entry, history
+    snapshots = {int(file.stem): np.load(file) for file in sorted((pathlib.Path(folder) / "snapshots").glob("*.npy"))}
+    return trainer.ema.get_weights(), entry, history, snapshots
 
 
 def main(arguments=None):
@@ -453,9 +479,9 @@ def main(arguments=None):
     folder.mkdir(parents=True, exist_ok=True)
     photos = data.load(options.data, runtime.PROFILES["full"])
     print(f"{options.name}: {recipe}\n{photos.description}; {runtime.best_precision()}", flush=True)
-    weights, entry, history = train_rung(options.name, folder, recipe, photos)
+    weights, entry, history, snapshots = train_rung(options.name, folder, recipe, photos)
     for target in [folder / "weights"] + ([pretrained.FOLDER] if options.ship else []):
-        pretrained.save(options.name, weights, entry, history, target)
+        pretrained.save(options.name, weights, entry, history, target, snapshots)
     print(json.dumps(entry, indent=1))
 
 
