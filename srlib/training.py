@@ -23,10 +23,28 @@ from . import data, losses, metrics, models, pretrained, runtime
 tf = runtime.load_tensorflow()
 import keras  # noqa: E402
 from keras import ops  # noqa: E402
+from tensorflow.python.ops import gen_math_ops  # noqa: E402
+
+# --- the same digits every time --------------------------------------------------------------------
 
 # This graph rewriter reorders sums by the names of the nodes: two equal trainers in one process would
 # differ in the last digit, and so would a resumed training.
 tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+
+
+def add_in_order(inputs, name=None):
+    """The sum of tensors, two at a time, from the first to the last.
+
+    Where gradients meet in one tensor (a residual block, BatchNorm), GradientTape adds them by AddN, which
+    starts with whichever input nobody else needs any more: from three inputs on, the last digit depends on
+    the moment. There is no switch for it, not even `enable_op_determinism`, so we replace what the tape calls.
+    """
+    if inputs[0].dtype == tf.variant:  # lists of tensors, in the gradients of loops
+        return tf.raw_ops.AddN(inputs=inputs, name=name)
+    return functools.reduce(lambda total, term: tf.raw_ops.AddV2(x=total, y=term), inputs)
+
+
+gen_math_ops.add_n = add_in_order
 
 
 # --- pieces of a step ------------------------------------------------------------------------------
