@@ -139,6 +139,20 @@ def check_images(images, name="images"):
     return images.astype("float32", copy=False)
 
 
+def check_pixels(pixels, name="pixels", rank=4):
+    """Return `pixels` as an array after checking that it is uint8 (N, H, W, 3), or (H, W, 3) for `rank` 3.
+
+    Raises `ValueError` that names what it got, what it wants and how to get there.
+    """
+    if not hasattr(pixels, "dtype"):
+        pixels = np.asarray(pixels)
+    if pixels.dtype != np.uint8 or pixels.ndim != rank or pixels.shape[-1] != 3 or 0 in pixels.shape:
+        wanted = "(N, H, W, 3), N > 0" if rank == 4 else "(H, W, 3)"
+        hint = ". For floats in [0, 1] call srlib.data.to_uint8 first" if pixels.dtype.kind == "f" else ""
+        raise ValueError(f"{name} has dtype {pixels.dtype} and shape {pixels.shape}; expected uint8 {wanted}{hint}")
+    return pixels
+
+
 def to_float(pixels):
     """uint8 pixels of any shape -> float32 in [0, 1]. Raises `ValueError` for another dtype."""
     pixels = np.asarray(pixels)
@@ -165,19 +179,23 @@ def read_image(path):
     """Read one photo as uint8 RGB (H, W, 3), upright.
 
     Converted on the way: grey, palette, CMYK and 16-bit files; transparency is laid on white; the
-    EXIF rotation is applied. Raises `FileNotFoundError` for a missing file and `ValueError`, with
-    the file's name, for one that is no image, is truncated, or has more than `MAX_PIXELS` pixels.
+    EXIF rotation is applied; of several frames or pages, the first is taken. Raises `FileNotFoundError`
+    for a missing file and `ValueError`, with the file's name, for one that is no image, is truncated, or
+    declares more than `MAX_PIXELS` pixels (read from its header, before anything is decoded).
     """
-    path = pathlib.Path(path)
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"path is a {type(path).__name__}; expected the path of an image file")
+    path = pathlib.Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f"no image file at {path}")
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise FileNotFoundError(f"no image file at {path}: it {what}. Paths are relative to {pathlib.Path.cwd()}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own size warning; ours is the limit below
             with Image.open(path) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
-                    raise ValueError(f"it has {width}x{height} pixels; the limit is {MAX_PIXELS:,}")
+                    raise ValueError(f"it has {width}x{height} pixels; the limit is {MAX_PIXELS:,}: shrink or crop it")
                 return np.asarray(_upright_rgb(image))
     except Exception as error:  # Pillow's decoders raise many types; each means "unreadable"
         raise ValueError(f"cannot read the image {path}: {error}. Replace or remove this file") from error
@@ -186,7 +204,7 @@ def read_image(path):
 def _upright_rgb(image):
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip rather than scale
-        levels = np.asarray(image).astype("float64")
+        levels = np.asarray(image).astype("float32")  # exact: 65,535 needs 16 of its 24 bits
         return Image.fromarray(np.rint(levels / 257).clip(0, 255).astype("uint8")).convert("RGB")
     if image.mode == "F":
         raise ValueError("it holds floating-point levels of unknown range")
@@ -202,8 +220,9 @@ def face_crop(photo, box=None):
 
     photo: uint8 (H, W, 3). The square is `box` = (left, upper, right, lower) if given, else CelebA's
     178x178 for an aligned CelebA image, else the largest central one. Returns uint8 (128, 128, 3).
-    Raises `ValueError` if the square is smaller than 128 pixels.
+    Raises `ValueError` if the square is smaller than 128 pixels, no square, or leaves the photo.
     """
+    photo = check_pixels(photo, "the photo", 3)
     height, width = photo.shape[:2]
     if box is None and (width, height) == CELEBA_SIZE:
         box = CELEBA_BOX
@@ -213,6 +232,8 @@ def face_crop(photo, box=None):
         box = (left, upper, left + side, upper + side)
     if box[2] - box[0] < HR_SIZE:
         raise ValueError(f"the photo is {width}x{height}; both sides must be at least {HR_SIZE} pixels")
+    if box[2] - box[0] != box[3] - box[1] or min(box[:2]) < 0 or box[2] > width or box[3] > height:
+        raise ValueError(f"the box is {tuple(box)}; expected a square (left, upper, right, lower) inside {width}x{height}")
     square = Image.fromarray(photo).crop(box)  # first: a kernel must not see what lies outside
     return np.asarray(square.resize((HR_SIZE, HR_SIZE), Image.Resampling.BICUBIC))
 
@@ -304,7 +325,9 @@ def find_celeba():
     versions = cache / "datasets" / pathlib.Path(CELEBA_HANDLE) / "versions"
     for root in (mounts, versions):
         for partition in sorted(root.rglob("list_eval_partition.*"), reverse=True):
-            return partition.parent
+            version = partition.relative_to(root).parts[0]  # kagglehub marks what it has unpacked to the end
+            if root == mounts or (versions.parent / f"{version}.complete").exists():
+                return partition.parent
     try:
         import kagglehub
 
@@ -405,35 +428,57 @@ def prepare(files):
     """Decode, crop and shrink image files to one uint8 array (N, 128, 128, 3).
 
     Large sets are kept in `runtime.home()/prepared` as a `.npy` file and memory-mapped, so that the
-    work is done once and needs no memory; the name depends on every path, size and date.
+    work is done once and needs no memory; the name depends on every path, size and date. Nothing is
+    written beside the photos. Raises `ValueError` that names the files that cannot be read (the first 5),
+    and `OSError` if the prepared faces do not fit on the disk.
     """
     if len(files) <= 256:
-        return np.stack([_read_face(path) for path in files])
+        return np.stack(list(_faces(files)))
     stamp = hashlib.sha256()
     for path in files:
         status = path.stat()
         stamp.update(f"{path}|{status.st_size}|{status.st_mtime_ns}\n".encode())
     target = runtime.home() / "prepared" / f"crop{HR_SIZE}-{len(files)}-{stamp.hexdigest()[:16]}.npy"
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(f".{os.getpid()}.partial")
-        faces = np.lib.format.open_memmap(partial, "w+", "uint8", (len(files), HR_SIZE, HR_SIZE, 3))
         try:
-            with concurrent.futures.ThreadPoolExecutor() as pool:
-                for index, face in enumerate(pool.map(_read_face, files)):
-                    faces[index] = face
-            faces.flush()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(partial, "wb") as file:  # not a memory map: on a full disk, that ends the process
+                shape = (len(files), HR_SIZE, HR_SIZE, 3)
+                np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+                for face in _faces(files):
+                    file.write(face.tobytes())
             partial.replace(target)  # complete or absent: nobody sees half a file
+        except OSError as error:
+            raise OSError(
+                f"cannot keep the prepared faces in {target.parent} ({error.strerror}); they need "
+                f"{len(files) * HR_SIZE**2 * 3 / 1e6:,.0f} MB. Set SRLIB_HOME to a folder with that much space"
+            ) from error
         finally:
             partial.unlink(missing_ok=True)
     return np.load(target, mmap_mode="r")
 
 
+def _faces(files):
+    """The faces of image files, in order, decoded by several threads; all broken files are named at the end."""
+    broken = []
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for face in pool.map(_read_face, files):
+            if isinstance(face, Exception):
+                broken.append(str(face))
+            elif not broken:
+                yield face
+    if broken:
+        more = f"\n... and {len(broken) - 5:,} more" if len(broken) > 5 else ""
+        raise ValueError(f"{len(broken):,} of {len(files):,} images cannot be used:\n" + "\n".join(broken[:5]) + more)
+
+
 def _read_face(path):
+    """One face, or the error that its file gives, with its name."""
     try:
         return face_crop(read_image(path))
-    except ValueError as error:
-        raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from None
+    except (ValueError, FileNotFoundError) as error:
+        return error if str(path) in str(error) else ValueError(f"{path}: {error}")
 
 
 # --- batches ---------------------------------------------------------------------------------------
@@ -470,10 +515,12 @@ def batches(pixels, batch, steps, seed=0, start=0, flip=True, patch=HR_SIZE):
 
     pixels: uint8 (N, 128, 128, 3), in memory or memory-mapped. Raises `ValueError` for bad arguments.
     """
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or len(pixels) == 0:
-        raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}; expected uint8 (N, {HR_SIZE}, {HR_SIZE}, 3), N > 0")
-    if batch < 1 or patch % SCALE or not SCALE <= patch <= pixels.shape[1]:
-        raise ValueError(f"batch is {batch} and patch {patch}; expected batch >= 1 and patch a multiple of {SCALE} up to {pixels.shape[1]}")
+    pixels = check_pixels(pixels)
+    side = min(pixels.shape[1:3])
+    if batch < 1 or patch % SCALE or not SCALE <= patch <= side:
+        raise ValueError(f"batch is {batch} and patch {patch}; expected batch >= 1 and patch a multiple of {SCALE} up to {side}")
+    if not 0 <= start <= steps:
+        raise ValueError(f"start is {start} and steps {steps}; expected 0 <= start <= steps")
     tf = runtime.load_tensorflow()
 
     def make(step):

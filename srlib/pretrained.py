@@ -23,6 +23,7 @@ from . import data, metrics, runtime
 
 FOLDER = pathlib.Path(__file__).parent / "weights"
 METRICS = ("psnr", "ssim", "psnr_y", "ssim_y", "feature_distance", "lr_consistency")
+MAX_ENLARGE = 16_000_000  # pixels of a photo for `enlarge`: the result has sixteen times as many, 768 MB
 BATCH = 20  # faces per call, for results and for times
 
 
@@ -141,6 +142,31 @@ def interpolate(first, second, alpha):
     model = load(first)
     model.set_weights([(1 - alpha) * a + alpha * b for a, b in zip(*pair)])
     return model
+
+
+def enlarge(photo, name="facesr-gan", tile=192, verbose="auto"):
+    """Enlarge one photo of any size four times: uint8 (h, w, 3) -> uint8 (4h, 4w, 3).
+
+    photo: the path of an image file, or uint8 (h, w, 3), h, w >= 8. name: of `names`. A large photo is cut into
+    tiles of `tile` pixels that overlap by the network's receptive field, so that no seam can show; the memory
+    needed grows by the result only. verbose: 0 silent, 1 a progress bar, "auto" a bar in a terminal.
+    Raises `ValueError` for a photo of more than `MAX_ENLARGE` pixels, whose result would fill the memory.
+    """
+    from . import training
+
+    photo = data.read_image(photo) if isinstance(photo, (str, pathlib.Path)) else data.check_pixels(photo, "photo", 3)
+    height, width = photo.shape[:2]
+    if height * width > MAX_ENLARGE:
+        raise ValueError(f"the photo has {width}x{height} pixels; the limit is {MAX_ENLARGE:,}: crop it, or enlarge parts of it")
+    result = np.empty((data.SCALE * height, data.SCALE * width, 3), "uint8")
+    count = -(-height // tile) * -(-width // tile)
+    bar = training.keras.utils.Progbar(count, unit_name="tile") if count > 1 and training.has_bar(verbose) else None
+    for done, (y, x, sr) in enumerate(training.predict_tiles(load(name), photo, tile), start=1):
+        y, x = data.SCALE * y, data.SCALE * x
+        result[y : y + sr.shape[0], x : x + sr.shape[1]] = data.to_uint8(sr)
+        if bar:
+            bar.update(done)
+    return result
 
 
 # --- the evaluation --------------------------------------------------------------------------------

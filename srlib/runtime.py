@@ -88,7 +88,8 @@ def data_source():
 def home():
     """Folder for prepared data and checkpoints: `SRLIB_HOME`, or `/kaggle/working/srlib`, or `~/.cache/srlib`.
 
-    Set `SRLIB_HOME` to a Google Drive folder to keep them when Colab disconnects.
+    Set `SRLIB_HOME` to a Google Drive folder to keep them when Colab disconnects. Raises `OSError` that says
+    so if the folder cannot be made.
     """
     if os.environ.get("SRLIB_HOME"):
         folder = pathlib.Path(os.environ["SRLIB_HOME"]).expanduser()
@@ -96,7 +97,10 @@ def home():
         folder = pathlib.Path("/kaggle/working/srlib")
     else:
         folder = pathlib.Path.home() / ".cache" / "srlib"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"cannot make the folder {folder} ({error.strerror}); set SRLIB_HOME to one that you may write to") from error
     return folder
 
 
@@ -105,7 +109,8 @@ def best_precision():
     """The fastest safe dtype policy here: `mixed_bfloat16` where the hardware has bfloat16, else `float32`.
 
     bfloat16 has float32's exponent, so nothing overflows; it pays on CPUs with AVX512_BF16 or AMX and
-    on GPUs of compute capability 8.0 and later. float16 is never chosen: it needs loss scaling.
+    on GPUs of compute capability 8.0 and later. float16 is never chosen: it overflows at 65,504. Whoever builds
+    networks under `precision("mixed_float16")` gets a loss scale from `training`, and the guard.
     """
     tf = load_tensorflow()
     for gpu in tf.config.list_physical_devices("GPU"):
@@ -118,9 +123,17 @@ def best_precision():
     return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
 
 
+POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
 @contextlib.contextmanager
 def precision(policy):
-    """Build Keras layers under a dtype policy (`float32`, `mixed_bfloat16`, ...), then restore the old one."""
+    """Build Keras layers under a dtype policy, one of `POLICIES`, then restore the old one.
+
+    Raises `ValueError` for another policy: without `mixed_`, the weights themselves would lose their digits.
+    """
+    if policy not in POLICIES:
+        raise ValueError(f"the precision is {policy!r}; it must be one of {', '.join(POLICIES)}")
     load_tensorflow()
     import keras
 

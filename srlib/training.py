@@ -6,12 +6,14 @@ trains a rung of the ladder by its recipe, or goes on where an earlier call was 
 """
 
 import argparse
+import csv
 import dataclasses
 import functools
 import json
 import math
 import os
 import pathlib
+import sys
 import time
 
 import numpy as np
@@ -21,10 +23,28 @@ from . import data, losses, metrics, models, pretrained, runtime
 tf = runtime.load_tensorflow()
 import keras  # noqa: E402
 from keras import ops  # noqa: E402
+from tensorflow.python.ops import gen_math_ops  # noqa: E402
+
+# --- the same digits every time --------------------------------------------------------------------
 
 # This graph rewriter reorders sums by the names of the nodes: two equal trainers in one process would
 # differ in the last digit, and so would a resumed training.
 tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+
+
+def add_in_order(inputs, name=None):
+    """The sum of tensors, two at a time, from the first to the last.
+
+    Where gradients meet in one tensor (a residual block, BatchNorm), GradientTape adds them by AddN, which
+    starts with whichever input nobody else needs any more: from three inputs on, the last digit depends on
+    the moment. There is no switch for it, not even `enable_op_determinism`, so we replace what the tape calls.
+    """
+    if inputs[0].dtype == tf.variant:  # lists of tensors, in the gradients of loops
+        return tf.raw_ops.AddN(inputs=inputs, name=name)
+    return functools.reduce(lambda total, term: tf.raw_ops.AddV2(x=total, y=term), inputs)
+
+
+gen_math_ops.add_n = add_in_order
 
 
 # --- pieces of a step ------------------------------------------------------------------------------
@@ -32,6 +52,8 @@ tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 
 def cosine_schedule(peak, steps):
     """Learning rate that rises from 0 to `peak` in the first steps, then falls along half a cosine to 0."""
+    if peak < 0 or steps < 1:
+        raise ValueError(f"peak is {peak} and steps {steps}; expected a learning rate >= 0 and steps >= 1")
     warmup = min(100, steps // 10)
     return keras.optimizers.schedules.CosineDecay(0.0, steps, warmup_target=peak, warmup_steps=warmup)
 
@@ -43,11 +65,25 @@ def global_norm(tensors):
 
 
 def apply_update(optimizer, gradients, weights):
-    """Apply gradients; return the length of the change relative to the weights' (about 1e-3 is healthy)."""
+    """Apply gradients; return the length of the change relative to the weights' (about 1e-3 is healthy).
+
+    A change that is not finite is taken back, so that the guard can look at the weights that led to it.
+    """
     before = [ops.copy(w) for w in weights]
     optimizer.apply(gradients, weights)
-    change = [w - b for w, b in zip(weights, before)]
-    return global_norm(change) / global_norm(before)
+    size = global_norm([w - b for w, b in zip(weights, before)]) / global_norm(before)
+    for w, b in zip(weights, before):
+        w.assign(ops.where(ops.isfinite(size), w, b))
+    return size
+
+
+def scale_float16(optimizer, network, factor=1024.0):
+    """Give `optimizer` a loss scale if `network` computes in float16, whose small gradients vanish otherwise.
+
+    Keras multiplies the loss by it and divides the gradients (Micikevicius et al. 2018, section 3.2).
+    """
+    if network.compute_dtype == "float16" and optimizer.loss_scale_factor is None:
+        optimizer.loss_scale_factor = factor
 
 
 def update_ema(average, model, step, decay=0.999):
@@ -69,6 +105,8 @@ class PixelTrainer(keras.Model):
     """
 
     def __init__(self, generator, loss=losses.l1_loss, ema_decay=0.999):
+        if not 0 <= ema_decay < 1:
+            raise ValueError(f"ema_decay is {ema_decay}; expected a number in [0, 1), for example 0.999")
         super().__init__(name=f"{generator.name}_pixel", dtype="float32")  # only the networks are in half precision
         self.generator = generator
         self.ema = keras.models.clone_model(generator)
@@ -79,6 +117,7 @@ class PixelTrainer(keras.Model):
     def compile(self, optimizer):
         """optimizer: a Keras optimizer. Its slots are made now, so that a checkpoint has a place for them."""
         super().compile(optimizer=optimizer, jit_compile=False)  # XLA is slower on CPUs
+        scale_float16(optimizer, self.generator)
         optimizer.build(self.generator.trainable_variables)
 
     def call(self, lr):
@@ -88,9 +127,10 @@ class PixelTrainer(keras.Model):
         lr, hr = batch
         with tf.GradientTape() as tape:
             loss = self.pixel_loss(hr, self.generator(lr, training=True))
+            scaled = self.optimizer.scale_loss(loss)  # differs from the loss in float16 only
         weights = self.generator.trainable_variables
-        gradients = tape.gradient(loss, weights)
-        logs = {"pixel": loss, "g_gradient": global_norm(gradients)}
+        gradients = tape.gradient(scaled, weights)
+        logs = {"pixel": loss, "g_gradient": global_norm(gradients) / self.optimizer.scale_loss(1.0)}
         logs["g_update"] = apply_update(self.optimizer, gradients, weights)
         update_ema(self.ema, self.generator, self.optimizer.iterations, self.ema_decay)
         return logs
@@ -127,6 +167,7 @@ class GANTrainer(PixelTrainer):
         """optimizer, d_optimizer: Keras optimizers of the generator and of the discriminator."""
         super().compile(optimizer)
         self.d_optimizer = d_optimizer
+        scale_float16(d_optimizer, self.discriminator)
         d_optimizer.build(self.discriminator.trainable_variables)
 
     def train_step(self, batch):
@@ -138,12 +179,14 @@ class GANTrainer(PixelTrainer):
             d_loss = losses.discriminator_loss(real_logits, fake_logits)
             terms = self.generator_terms(hr, sr, fake_logits, real_hidden, fake_hidden)
             g_loss = sum(self.weights_of[name] * term for name, term in terms.items())
+            g_scaled, d_scaled = self.optimizer.scale_loss(g_loss), self.d_optimizer.scale_loss(d_loss)
         g_weights, d_weights = self.generator.trainable_variables, self.discriminator.trainable_variables
-        g_gradients, d_gradients = tape.gradient(g_loss, g_weights), tape.gradient(d_loss, d_weights)
+        g_gradients, d_gradients = tape.gradient(g_scaled, g_weights), tape.gradient(d_scaled, d_weights)
         del tape
         logs = {**terms, "d_loss": d_loss}
         logs["d_real"], logs["d_fake"] = ops.mean(ops.sigmoid(real_logits)), ops.mean(ops.sigmoid(fake_logits))
-        logs["g_gradient"], logs["d_gradient"] = global_norm(g_gradients), global_norm(d_gradients)
+        logs["g_gradient"] = global_norm(g_gradients) / self.optimizer.scale_loss(1.0)
+        logs["d_gradient"] = global_norm(d_gradients) / self.d_optimizer.scale_loss(1.0)
         logs["g_update"] = apply_update(self.optimizer, g_gradients, g_weights)
         logs["d_update"] = apply_update(self.d_optimizer, d_gradients, d_weights)
         update_ema(self.ema, self.generator, self.optimizer.iterations, self.ema_decay)
@@ -172,27 +215,43 @@ class GANTrainer(PixelTrainer):
 # --- checkpoints -----------------------------------------------------------------------------------
 
 
-def save_checkpoint(path, trainer, step, history):
+class DamagedCheckpoint(ValueError):
+    """A checkpoint file that cannot be read to its end."""
+
+
+def save_checkpoint(path, trainer, step, history, order=None):
     """Write everything that training needs to go on exactly: variables, step, history; one `.npz` file.
 
-    The file is written beside its place and then renamed, so that a kill leaves the old one intact.
+    The variables include the EMA, both optimizers and the state of random layers. order: a dict that says
+    how the batches were drawn. The file is written beside its place and then renamed, so that a kill leaves
+    the old one intact. Raises `OSError` that says what to do if it cannot be written.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f"v{i:04d}": np.asarray(v) for i, v in enumerate(trainer.state())}
-    note = json.dumps({"step": step, "history": history, "trainer": trainer.name, "kind": type(trainer).__name__})
+    owner = {"trainer": trainer.name, "kind": type(trainer).__name__}
+    note = json.dumps({"step": step, "history": history, "order": order, **owner})
     partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
-        np.savez(file, note=np.array(note), **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(partial, "wb") as file:
+            np.savez(file, note=np.array(note), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(f"cannot write the checkpoint {path} ({error}); {WRITE_HELP}") from error
 
 
-def load_checkpoint(path, trainer):
+WRITE_HELP = "the earlier ones are intact: make room or name another folder, and call fit again to go on from the last"
+
+
+def load_checkpoint(path, trainer, order=None):
     """Restore a checkpoint into a compiled trainer; returns (step, history).
 
-    Raises `ValueError` with the file's name if it is damaged or belongs to another network.
+    order: how batches will be drawn; if the checkpoint was written with another order, that is said.
+    Raises `ValueError` with the file's name if it is damaged (`DamagedCheckpoint`; the archive holds a
+    checksum of every array) or belongs to another network, and leaves the trainer untouched then.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -201,22 +260,52 @@ def load_checkpoint(path, trainer):
     except FileNotFoundError:
         raise
     except Exception as error:  # zip, CRC, JSON and NumPy errors all mean a damaged file
-        raise ValueError(f"the checkpoint {path} is damaged ({error}); delete it to start from the one before") from error
+        raise DamagedCheckpoint(f"the checkpoint {path} is damaged ({error})") from error
     variables = trainer.state()
-    owner = (note["trainer"], note.get("kind", type(trainer).__name__))
+    owner = (note.get("trainer"), note.get("kind", type(trainer).__name__))
     ours = (trainer.name, type(trainer).__name__)
     if owner != ours or [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
         raise ValueError(
             f"the checkpoint {path} was written by {owner[1]} {owner[0]!r} with {len(arrays)} variables, not by this "
             f"{ours[1]} {ours[0]!r} with {len(variables)}; use another folder, or the same network and optimizer"
         )
+    for name, now in (order or {}).items():
+        before = (note.get("order") or {}).get(name, now)
+        if before != now:
+            print(f"{name} is {now}, but was {before} when {pathlib.Path(path).name} was written: other batches from here on")
     for variable, array in zip(variables, arrays):
         variable.assign(array)
     return note["step"], note["history"]
 
 
+def resume(folder, trainer, order=None):
+    """Restore the newest checkpoint of a folder that can be read; returns (step, history), (0, {}) without any.
+
+    A damaged file is named, renamed to `.damaged`, and the next older one is taken. Raises `ValueError` if all
+    are damaged, or if one belongs to another network.
+    """
+    damaged = []
+    for path in reversed(checkpoints(folder)):
+        try:
+            step, history = load_checkpoint(path, trainer, order)
+        except DamagedCheckpoint as error:
+            print(f"{error}; trying the one before")
+            damaged.append(path)
+            continue
+        for bad in damaged:
+            bad.rename(bad.with_name(bad.name + ".damaged"))
+        print(f"resumed at step {step} from {path.name}")
+        return step, history
+    if damaged:
+        names = ", ".join(path.name for path in damaged)
+        raise ValueError(f"every checkpoint in {folder} is damaged ({names}); delete them to start again from step 0")
+    return 0, {}
+
+
 def checkpoints(folder):
-    """Checkpoint files of a folder, oldest first."""
+    """Checkpoint files of a folder, oldest first; none if there is no such folder."""
+    if pathlib.Path(folder).is_file():
+        raise ValueError(f"{folder} is a file; expected the folder of a training's checkpoints")
     return sorted(pathlib.Path(folder).glob("step-*.npz"))
 
 
@@ -225,37 +314,64 @@ def checkpoints(folder):
 
 def fit(
     trainer, pixels, steps, batch, val=None, folder=None, seed=0, every=100, patch=data.HR_SIZE, keep=2,
-    verbose=True, callbacks=(),
+    verbose="auto", callbacks=(),
 ):  # fmt: skip
     """Train for `steps` batches and return the history, a dict of lists with one entry a step.
 
     trainer: a compiled `PixelTrainer` or `GANTrainer`. pixels, val: uint8 HR images (N, 128, 128, 3).
-    Every `every` steps: PSNR of the EMA generator on `val`, a line of text, and, with a `folder`, a
-    checkpoint, of which the last `keep` stay. If `folder` holds one, training goes on from there and
-    takes the same path as if it had never stopped, up to the order in which TensorFlow adds. callbacks: Keras
-    callbacks, called after our own. Raises `FloatingPointError` at the first step with a loss, gradient or
-    update that is not finite, before it is saved; `ValueError` for a damaged or foreign checkpoint.
+    Every `every` steps: PSNR of the EMA generator on `val`, a report, and, with a `folder`, the history as
+    `history.csv` and a checkpoint, of which the last `keep` stay. If `folder` holds one, training goes on from
+    there, and on a CPU ends with the same bits as if it had never stopped. verbose: as in Keras, 0 silent,
+    1 a progress bar, 2 a line at every report; "auto" is a bar in a terminal, else lines (a bar would fill a
+    notebook or a log file). callbacks: Keras callbacks, called after our own, for example
+    `keras.callbacks.TensorBoard(folder, update_freq=10)`.
+
+    Raises `FloatingPointError` at the first step with a loss, gradient or update that is not finite, before
+    it is saved; `OSError` if a checkpoint cannot be written; `ValueError` for bad arguments, a foreign checkpoint,
+    or a folder in which all are damaged.
     """
-    found = checkpoints(folder) if folder else []
-    start, history = load_checkpoint(found[-1], trainer) if found else (0, {})
-    if start:
-        print(f"resumed at step {start} from {found[-1].name}")
+    _check_arguments(trainer, pixels, steps, batch, val, every, keep, verbose)
+    order = {"seed": seed, "batch": batch, "patch": patch, "images": len(pixels)}
+    start, history = resume(folder, trainer, order) if folder else (0, {})
     if start >= steps:
         return history
-    recorder = _Recorder(history, start, steps, batch, val, folder, every, keep, verbose)
     dataset = data.batches(pixels, batch, steps, seed=seed, start=start, patch=patch)
+    recorder = _Recorder(history, start, steps, val, folder, every, keep, verbose, order, pixels)
     trainer.fit(dataset, shuffle=False, verbose=0, callbacks=[recorder, *callbacks])
     return history
+
+
+def _check_arguments(trainer, pixels, steps, batch, val, every, keep, verbose):
+    if not isinstance(trainer, PixelTrainer) or not getattr(trainer, "optimizer", None):
+        raise ValueError(f"trainer is {trainer!r}; expected a compiled PixelTrainer or GANTrainer")
+    data.check_pixels(pixels)
+    if val is not None:
+        data.check_pixels(val, "val")
+    for name, value in {"steps": steps, "batch": batch, "every": every, "keep": keep}.items():
+        if value != int(value) or value < 1:
+            raise ValueError(f"{name} is {value!r}; expected a whole number, at least 1")
+    if verbose not in ("auto", 0, 1, 2):
+        raise ValueError(f"verbose is {verbose!r}; expected 'auto', 0 (silent), 1 (a bar) or 2 (lines)")
+
+
+def has_bar(verbose):
+    """Whether `verbose` asks for a progress bar: 1, or "auto" in a terminal."""
+    return verbose == 1 or (verbose == "auto" and sys.stdout.isatty())
 
 
 class _Recorder(keras.callbacks.Callback):
     """Keep the history, guard against NaN, validate, report, and save."""
 
-    def __init__(self, history, start, steps, batch, val, folder, every, keep, verbose):
+    SHOWN = ("pixel", "perceptual", "adversarial", "d_real", "d_fake")
+
+    def __init__(self, history, start, steps, val, folder, every, keep, verbose, order, pixels):
         super().__init__()
-        self.history, self.step, self.steps, self.batch = history, start, steps, batch
-        self.folder, self.every, self.keep, self.verbose = folder, every, keep, verbose
+        self.history, self.step, self.steps, self.order, self.pixels = history, start, steps, order, pixels
+        self.folder, self.every, self.keep, self.verbose = folder and pathlib.Path(folder), every, keep, verbose
         self.val = data.pairs(val) if val is not None else None
+        self.start = start
+        names = [*self.SHOWN, "val_psnr"]
+        self.bar = keras.utils.Progbar(steps - start, stateful_metrics=names, interval=0.5) if has_bar(verbose) else None
 
     def on_train_begin(self, logs=None):
         self.lap_started = time.perf_counter()
@@ -275,12 +391,12 @@ class _Recorder(keras.callbacks.Callback):
         self.log("seconds", seconds / self.lap_steps if at_lap_end else None)
         if self.val is not None:
             self.log("val_psnr", self.validate() if at_lap_end else None)
+        if self.bar:
+            self.bar.update(self.step - self.start, list(self.recent(20).items()))
         if at_lap_end:
             self.report(seconds)
             if self.folder:
-                save_checkpoint(pathlib.Path(self.folder) / f"step-{self.step:07d}.npz", self.model, self.step, self.history)
-                for old in checkpoints(self.folder)[: -self.keep]:
-                    old.unlink()
+                self.save()
             self.on_train_begin()
 
     def log(self, name, value):
@@ -288,42 +404,134 @@ class _Recorder(keras.callbacks.Callback):
         column.extend([None] * (self.step - 1 - len(column)))  # a quantity that an earlier run did not log
         column.append(value)
 
+    def save(self):
+        save_checkpoint(self.folder / f"step-{self.step:07d}.npz", self.model, self.step, self.history, self.order)
+        write_history(self.folder / "history.csv", self.history)
+        for old in [*checkpoints(self.folder)[: -self.keep], *self.folder.glob("*.partial")]:  # a kill leaves a part
+            old.unlink()
+
     def explain(self, broken, logs):
         terms = ("pixel", "perceptual", "matching", "adversarial", "d_loss")  # a loss is named before what it spoils
         first = next((name for name in terms if name in broken), broken[0])
         others = ", ".join(name for name in broken if name != first)
         saved = checkpoints(self.folder) if self.folder else []
-        after = f"The last good checkpoint is {saved[-1].name}" if saved else "No checkpoint was kept (pass a folder)"
+        after = (
+            f"The last good checkpoint is {saved[-1].name}; remove the cause and call fit again, it goes on from there"
+            if saved
+            else "No checkpoint was kept (pass a folder)"
+        )
+        order = self.order
+        lr, hr = data.batch_at(self.pixels, self.step - 1, order["batch"], order["seed"], patch=order["patch"])
         return (
-            f"step {self.step}: the term {first!r} became {float(logs[first])}{others and f' (and with it {others})'}. {after}. "
-            "Usual causes: a learning rate that is too high, images that are not in [0, 1], or float16 without loss scaling"
+            f"step {self.step}: the term {first!r} became {float(logs[first])}{others and f' (and with it {others})'}. "
+            f"{_origin(self.model, lr, hr, first in terms)}. {after}. "
+            "Usual causes: a learning rate that is too high, a loss in half precision, or, in float16, a loss scale "
+            "that is too high (the optimizer's loss_scale_factor)"
         )
 
     def validate(self):
         lr, hr = self.val
         return float(metrics.psnr(hr, predict(self.model.ema, lr)).mean())
 
+    def recent(self, steps):
+        """Means of the last steps, by name."""
+        known = {name: values[-steps:] for name, values in self.history.items() if name in self.SHOWN}
+        means = {name: float(np.mean([v for v in values if v is not None])) for name, values in known.items()}
+        scores = [score for score in self.history.get("val_psnr", ()) if score is not None]
+        return means | ({"val_psnr": scores[-1]} if scores else {})
+
     def report(self, seconds):
-        if not self.verbose:
+        if self.bar or not self.verbose:
             return
-        rate = self.lap_steps * self.batch / seconds
+        rate = self.lap_steps * self.order["batch"] / seconds
         left = (self.steps - self.step) * seconds / self.lap_steps
-        recent = {
-            name: np.mean(values[-self.lap_steps :])
-            for name, values in self.history.items()
-            if name in ("pixel", "perceptual", "adversarial", "d_real", "d_fake")
-        }
+        recent = self.recent(self.lap_steps)
+        psnr = f"  val {recent.pop('val_psnr'):.2f} dB" if "val_psnr" in recent else ""
         words = "  ".join(f"{name} {value:.4f}" for name, value in recent.items())
-        psnr = f"  val {self.history['val_psnr'][-1]:.2f} dB" if self.val is not None else ""
         print(f"step {self.step:>5}/{self.steps}  {words}{psnr}  {rate:.0f} images/s  {left / 60:.1f} min left", flush=True)
+
+
+def _origin(trainer, lr, hr, in_a_loss):
+    """A sentence: where in the networks a step of these images first has a value that is not finite."""
+    sr = trainer.generator(lr, training=True)
+    passes = [("the generator", trainer.generator, lr)]
+    if isinstance(trainer, GANTrainer):
+        passes += [("the discriminator", trainer.discriminator, images) for images in (hr, sr)]
+    for owner, network, images in passes:
+        layers = [layer for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
+        outputs = keras.Model(network.inputs, [layer.output for layer in layers])(images, training=True)
+        for layer, output in zip(layers, outputs):
+            if not np.all(np.isfinite(ops.cast(output, "float32"))):
+                return f"It begins in the layer {layer.name!r} of {owner}"
+    if in_a_loss:
+        return "The output of every layer is finite: it begins in the loss itself"
+    slots = [*trainer.optimizer.variables, *getattr(trainer, "d_optimizer", trainer.optimizer).variables]
+    spoiled = next((v.path for v in slots if not np.all(np.isfinite(ops.cast(v, "float32")))), None)
+    where = f", as the optimizer's {spoiled!r} shows" if spoiled else ""
+    return f"The output of every layer is finite: it begins in the way back, in a gradient{where}"
+
+
+def write_history(path, history):
+    """Write a history of `fit` as CSV: a row a step; an empty field where a quantity was not measured."""
+    path = pathlib.Path(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with open(partial, "w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(history)
+            writer.writerows(zip(*history.values()))
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(f"cannot write {path} ({error}); {WRITE_HELP}") from error
+
+
+def advice(history):
+    """What the health panel says, in words, from the last tenth of a history: a list of sentences.
+
+    history: of `fit`. The rules and their limits are the table of chapter 04, section 8.
+    """
+    steps = len(history["step"])
+    tenth = max(1, steps // 10)
+    known = {name: np.array([np.nan if v is None else v for v in column]) for name, column in history.items()}
+    late = {name: float(np.mean(column[-tenth:])) for name, column in known.items()}
+    said = []
+    for player, largest in (("g", 1e-2), ("d", 1e-1)):
+        name, update, gradient = player.upper(), late.get(f"{player}_update"), known.get(f"{player}_gradient")
+        if update is None:
+            continue
+        if update > largest:
+            said.append(f"{name}'s update is {update:.0e} of its weights, above {largest:.0e}: divide its learning rate by ten.")
+        if update < 1e-5:
+            said.append(f"{name}'s update is {update:.0e} of its weights: it learns nothing; is its rate at its end, or too low?")
+        if steps >= 20 and np.mean(gradient[-tenth:]) > 10 * np.median(gradient[:-tenth]):
+            said.append(f"{name}'s gradient has grown tenfold: go back one checkpoint and halve its learning rate.")
+    if "d_real" in late:
+        real, fake = late["d_real"], late["d_fake"]
+        if real > 0.95 and fake < 0.05:
+            said.append(f"D(real) is {real:.2f}, D(fake) {fake:.2f}: D wins; lower its rate, use spectral norm or a longer stage one.")
+        elif abs(real - fake) < 0.005:
+            said.append(f"D(real) and D(fake) are both {real:.2f}: D is blind; change its rate, and look for faults in it.")
+        elif not said:
+            said.append(f"D(real) is {real:.2f}, D(fake) {fake:.2f}: a game. Let it run and look at the fixed faces.")
+    return said or ["Nothing unusual: updates and gradients are in their ranges."]
+
+
+# --- use ----------------------------------------------------------------------------------------------
 
 
 def predict(model, lr, batch=20):
     """Apply a generator in batches. lr: float32 (N, h, w, 3) in [0, 1]; returns (N, 4h, 4w, 3), clipped.
 
-    Raises `ValueError` for images in another range, which a network would turn into plausible nonsense.
+    For one large photo, see `pretrained.enlarge`. Raises `ValueError` for another shape, or for images in
+    another range, which a network would turn into plausible nonsense.
     """
     run, lr = _compiled(model), data.check_images(lr, "lr")
+    if lr.ndim != 4 or min(lr.shape[1:3]) < SMALLEST or batch < 1:
+        raise ValueError(
+            f"lr has shape {lr.shape} and batch is {batch}; expected (N, h, w, 3) with h, w >= {SMALLEST}, and batch >= 1. "
+            "For a single image, pass lr[None]"
+        )
     parts = [run(tf.constant(lr[i : i + batch])).numpy() for i in range(0, len(lr), batch)]
     return np.clip(np.concatenate(parts), 0, 1)
 
@@ -334,6 +542,51 @@ def _compiled(model):
         run = functools.partial(model, training=False)  # no lambda: TensorFlow would count all models as one and warn
         model._srlib_run = tf.function(run, input_signature=[signature])
     return model._srlib_run
+
+
+SMALLEST = 8  # pixels: a side of an LR image
+POINTWISE = tuple(
+    getattr(keras.layers, name) for name in "Activation ReLU LeakyReLU PReLU Add Concatenate Rescaling BatchNormalization".split()
+) + (models.PixelShuffle, models.ClipAtInference)  # fmt: skip
+
+
+def reach(model):
+    """How many LR pixels away, to each side, an input pixel can change an output pixel of a generator.
+
+    Half of the receptive field, bounded from above by the sum over all layers: a kernel of width k at scale s
+    reaches (k - 1) / 2s LR pixels. Raises `ValueError` for a layer whose reach is not known or not limited.
+    """
+    layers, side, total = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)], 64, 0.0
+    shapes = keras.Model(model.inputs, [layer.output for layer in layers]).compute_output_shape((1, side, side, 3))
+    for layer, shape in zip(layers, shapes):
+        if isinstance(layer, keras.layers.Conv2DTranspose):
+            total += max(layer.kernel_size) / shape[1] * side  # generous: it counts from the finer side
+        elif isinstance(layer, keras.layers.Conv2D):
+            total += (max(layer.kernel_size) // 2) * max(layer.dilation_rate) * side / (shape[1] * max(layer.strides))
+        elif isinstance(layer, models.BicubicUpsampling):
+            total += 2
+        elif not isinstance(layer, POINTWISE):
+            raise ValueError(f"the reach of layer {layer.name!r} ({type(layer).__name__}) is not known: use `predict` on the whole image")
+    return math.ceil(total)
+
+
+def predict_tiles(model, image, side=192):
+    """Upscale one image of any size in tiles, in bounded memory; yields (y, x, sr tile), LR position of its corner.
+
+    image: uint8 or float32 in [0, 1], (h, w, 3). side: of a tile, in LR pixels; the tile that the network sees
+    is larger by the network's `reach` on every side, as far as the image goes, so that a kept pixel never
+    feels where its tile ends: together the tiles equal `predict` on the whole image up to rounding.
+    """
+    if image.ndim != 3 or min(image.shape[:2]) < SMALLEST or side < SMALLEST:
+        raise ValueError(f"image has shape {image.shape} and side is {side}; expected (h, w, 3), and at least {SMALLEST} pixels a side")
+    margin, scale = max(reach(model), SMALLEST), data.SCALE
+    for y in range(0, image.shape[0], side):
+        for x in range(0, image.shape[1], side):
+            top, left = max(y - margin, 0), max(x - margin, 0)
+            seen = image[top : y + side + margin, left : x + side + margin]
+            seen = data.to_float(seen) if seen.dtype == np.uint8 else seen
+            sr = predict(model, seen[None])[0, (y - top) * scale :, (x - left) * scale :]
+            yield y, x, sr[: side * scale, : side * scale]
 
 
 # --- recipes ---------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Resampling against Pillow, the degradation, reading of every kind of file, and the three sources."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -140,8 +142,12 @@ def test_a_truncated_image_is_named(tmp_path):
 
 
 def test_a_missing_image_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere.png"):
+    with pytest.raises(FileNotFoundError, match="nowhere.png: it does not exist"):
         data.read_image(tmp_path / "nowhere.png")
+    with pytest.raises(FileNotFoundError, match="it is a folder"):
+        data.read_image(tmp_path)
+    with pytest.raises(ValueError, match="path is a ndarray"):
+        data.read_image(gradient())
 
 
 def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
@@ -154,6 +160,17 @@ def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
 def test_a_small_photo_is_refused_with_its_size():
     with pytest.raises(ValueError, match="100x300.*128"):
         data.face_crop(np.zeros((300, 100, 3), "uint8"))
+
+
+@pytest.mark.parametrize("box", [(0, 0, 140, 130), (-1, 0, 139, 140), (20, 10, 160, 150)])
+def test_a_box_that_is_no_square_inside_the_photo_is_refused(box):
+    with pytest.raises(ValueError, match="expected a square .* inside 150x140"):
+        data.face_crop(gradient(), box)
+
+
+def test_a_photo_that_is_not_uint8_is_refused():
+    with pytest.raises(ValueError, match="dtype float32.*to_uint8"):
+        data.face_crop(data.to_float(gradient()))
 
 
 def test_celeba_crop_is_the_central_square():
@@ -258,21 +275,68 @@ def test_celeba_is_found_in_kagglehubs_cache_without_asking_the_network(tmp_path
     version = tmp_path / "datasets" / "jessicali9530" / "celeba-dataset" / "versions" / "2"
     version.mkdir(parents=True)
     make_celeba(version)
+    (version.parent.parent / "2.complete").touch()
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path))
     assert data.find_celeba() == version
 
 
-def test_a_large_folder_is_prepared_once(tmp_path, monkeypatch):
+def test_a_download_that_broke_off_is_taken_up_again(tmp_path, monkeypatch):
+    """The network goes in the middle: kagglehub has unpacked a part, and has not put its mark beside it."""
+    import kagglehub
+
+    version = tmp_path / "datasets" / "jessicali9530" / "celeba-dataset" / "versions" / "2"
+    version.mkdir(parents=True)
+    make_celeba(version, train=3, val=1, test=1)
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(kagglehub, "dataset_download", lambda handle: (_ for _ in ()).throw(ConnectionError("reset by peer")))
+    with pytest.raises(FileNotFoundError, match="reset by peer"):
+        data.find_celeba()  # never the part, silently
+    monkeypatch.setattr(kagglehub, "dataset_download", lambda handle: str(version))
+    assert data.find_celeba() == version
+
+
+def many_photos(folder, count=300):
+    folder.mkdir()
+    for index in range(count):
+        Image.fromarray(gradient() // 2 + index % 50).save(folder / f"{index:03d}.png")
+    return sorted(folder.iterdir())
+
+
+def test_a_large_folder_is_prepared_once_and_again_if_the_cache_is_deleted(tmp_path, monkeypatch):
+    monkeypatch.setenv("SRLIB_HOME", str(tmp_path / "home"))
+    files = many_photos(tmp_path / "photos")
+    first = np.array(data.prepare(files))
+    with monkeypatch.context() as once:
+        once.setattr(data, "_read_face", None)  # a second decoding would fail
+        np.testing.assert_array_equal(first, data.prepare(files))
+    assert [p.suffix for p in (tmp_path / "home" / "prepared").iterdir()] == [".npy"]
+    shutil.rmtree(tmp_path / "home")
+    np.testing.assert_array_equal(first, data.prepare(files))
+
+
+def test_nothing_is_written_beside_the_photos(tmp_path, monkeypatch):
+    """So a read-only data folder is as good as any."""
     monkeypatch.setenv("SRLIB_HOME", str(tmp_path / "home"))
     folder = tmp_path / "photos"
-    folder.mkdir()
-    for index in range(300):
-        Image.fromarray(gradient() // 2 + index % 50).save(folder / f"{index:03d}.png")
-    files = sorted(folder.iterdir())
-    first = data.prepare(files)
-    monkeypatch.setattr(data, "_read_face", None)  # a second decoding would fail
-    np.testing.assert_array_equal(first, data.prepare(files))
-    assert [p.suffix for p in (tmp_path / "home" / "prepared").iterdir()] == [".npy"]
+    many_photos(folder)
+    before = [(path, path.stat().st_mtime_ns) for path in (folder, *sorted(folder.rglob("*")))]
+    data.load(str(folder), runtime.PROFILES["full"])
+    assert [(path, path.stat().st_mtime_ns) for path in (folder, *sorted(folder.rglob("*")))] == before
+
+
+def test_a_full_disk_says_how_much_is_needed(tmp_path, monkeypatch):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setenv("SRLIB_HOME", str(tmp_path / "home"))
+    files = many_photos(tmp_path / "photos")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="they need 15 MB. Set SRLIB_HOME"):
+            data.prepare(files)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((tmp_path / "home" / "prepared").iterdir()) == []
+    assert len(data.prepare(files)) == 300
 
 
 # --- batches ---------------------------------------------------------------------------------------

@@ -26,6 +26,19 @@ def test_home_is_one_variable(monkeypatch, tmp_path):
     assert runtime.home() == tmp_path / "drive" and runtime.home().is_dir()
 
 
+def test_a_home_that_cannot_be_made_is_named(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("SRLIB_HOME", str(tmp_path / "file" / "home"))
+    with pytest.raises(OSError, match="home .*set SRLIB_HOME"):
+        runtime.home()
+
+
+def test_an_unknown_precision_names_the_choices():
+    with pytest.raises(ValueError, match="'float16'.*mixed_bfloat16"):
+        with runtime.precision("float16"):
+            pass
+
+
 def test_precision_is_restored():
     import keras
 
