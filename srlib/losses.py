@@ -34,6 +34,20 @@ def mse_loss(hr, sr):
     return ops.mean(ops.square(to_float32(hr) - to_float32(sr)))
 
 
+def lattice_loss(hr, sr, period=4, cells=4):
+    """How much of the error repeats with the upsampling lattice: zero without a checkerboard.
+
+    Sub-pixel (i, j) of every `period` x `period` cell belongs to one phase. The error is averaged per phase over
+    windows of `cells` x `cells` cells, where texture averages out and a grid does not; the loss is the mean
+    absolute deviation of the phases from their common mean. hr, sr: (N, H, W, 3), H and W multiples of
+    `period * cells`; both have their lattice begin at the upper left pixel.
+    """
+    phases = tf.nn.space_to_depth(to_float32(sr) - to_float32(hr), period)
+    windows = ops.average_pool(phases, cells)
+    windows = ops.reshape(windows, (-1, period**2, 3))
+    return ops.mean(ops.abs(windows - ops.mean(windows, axis=1, keepdims=True)))
+
+
 # --- adversarial -----------------------------------------------------------------------------------
 
 

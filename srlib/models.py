@@ -268,6 +268,8 @@ def patch_discriminator(filters=32, depth=4):
 
     inputs = keras.Input((None, None, 3), name="image")
     x = layers.Rescaling(2.0, -1.0)(inputs)
+    detail = layers.Subtract()([x, layers.AveragePooling2D(3, strides=1, padding="same")(x)])
+    x = layers.Concatenate()([x, layers.Rescaling(8.0)(detail)])  # a faint grid is loud here
     for level in range(depth):
         x = layers.LeakyReLU(0.2)(bounded(filters * min(2**level, 8))(x))
         x = layers.AveragePooling2D(2)(x)

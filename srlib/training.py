@@ -143,15 +143,19 @@ class PixelTrainer(keras.Model):
 class GANTrainer(PixelTrainer):
     """Stage two: the generator also has to convince a discriminator and to match VGG features.
 
-    features: the model of `losses.vgg_features`, or None without a perceptual loss. weights: of the four
-    terms of the generator's loss; a perceptual or matching term of weight 0 is not computed. The VGG features, the dearest part
-    of a step, see one window of `perceptual_size` pixels, at a new place every step. Both networks are updated from
-    one forward pass each (simultaneous gradient descent): two losses, two sets of gradients, no overlap.
+    features: the model of `losses.vgg_features`, or None without a perceptual loss. pixel, perceptual, adversarial,
+    matching: weights of the four terms of the generator's loss; a perceptual or matching term of weight 0 is not
+    computed (nor is a lattice term). VGG and the discriminator, the dearest parts of a step, see one window of
+    `window_size` pixels, at a new place every step; a discriminator of fixed size sees its own. relativistic: the
+    discriminator judges pairs, "the photo looks more real than the network's image of the same face", by the
+    difference of its logits (Jolicoeur-Martineau 2019, eq. 7 and 8). Both networks are updated from one forward pass
+    each (simultaneous gradient descent): two losses, two sets of gradients, no overlap.
     """
 
     def __init__(
         self, generator, discriminator, features=None, loss=losses.l1_loss,
-        pixel=1.0, perceptual=1.0, adversarial=0.01, matching=0.0, ema_decay=0.999, perceptual_size=64,
+        pixel=1.0, perceptual=1.0, adversarial=0.01, matching=0.0, lattice=0.0,
+        ema_decay=0.999, window_size=64, relativistic=False,
     ):  # fmt: skip
         super().__init__(generator, loss, ema_decay)
         if perceptual and features is None:
@@ -160,8 +164,11 @@ class GANTrainer(PixelTrainer):
         hidden = [layer.output for layer in discriminator.layers if isinstance(layer, keras.layers.LeakyReLU)]
         self.judge = keras.Model(discriminator.inputs, [discriminator.output, *hidden])
         self.features = features
-        self.perceptual_size = perceptual_size
-        self.weights_of = {"pixel": pixel, "perceptual": perceptual, "adversarial": adversarial, "matching": matching}
+        self.window_size = discriminator.input_shape[1] or window_size
+        self.relativistic = relativistic
+        self.weights_of = {
+            "pixel": pixel, "lattice": lattice, "perceptual": perceptual, "adversarial": adversarial, "matching": matching,
+        }  # fmt: skip
 
     def compile(self, optimizer, d_optimizer):
         """optimizer, d_optimizer: Keras optimizers of the generator and of the discriminator."""
@@ -174,10 +181,16 @@ class GANTrainer(PixelTrainer):
         lr, hr = batch
         with tf.GradientTape(persistent=True) as tape:
             sr = self.generator(lr, training=True)
-            real_logits, *real_hidden = self.judge(hr, training=True)
-            fake_logits, *fake_hidden = self.judge(sr, training=True)
+            real, fake = self.window(hr, sr)
+            real_logits, *real_hidden = self.judge(real, training=True)
+            fake_logits, *fake_hidden = self.judge(fake, training=True)
+            if self.relativistic:
+                real_logits, fake_logits = real_logits - fake_logits, fake_logits - real_logits
             d_loss = losses.discriminator_loss(real_logits, fake_logits)
-            terms = self.generator_terms(hr, sr, fake_logits, real_hidden, fake_hidden)
+            terms = {"pixel": self.pixel_loss(hr, sr)}
+            if self.weights_of["lattice"]:
+                terms["lattice"] = losses.lattice_loss(hr, sr)
+            terms |= self.window_terms(real, fake, fake_logits, real_hidden, fake_hidden)
             g_loss = sum(self.weights_of[name] * term for name, term in terms.items())
             g_scaled, d_scaled = self.optimizer.scale_loss(g_loss), self.d_optimizer.scale_loss(d_loss)
         g_weights, d_weights = self.generator.trainable_variables, self.discriminator.trainable_variables
@@ -192,18 +205,18 @@ class GANTrainer(PixelTrainer):
         update_ema(self.ema, self.generator, self.optimizer.iterations, self.ema_decay)
         return logs
 
-    def generator_terms(self, hr, sr, fake_logits, real_hidden, fake_hidden):
-        """The generator's loss terms by name, unweighted scalars."""
-        terms = {"pixel": self.pixel_loss(hr, sr), "adversarial": losses.generator_loss(fake_logits)}
+    def window_terms(self, real, fake, fake_logits, real_hidden, fake_hidden):
+        """The generator's loss terms that look at the window, by name, unweighted scalars."""
+        terms = {"adversarial": losses.generator_loss(fake_logits)}
         if self.weights_of["perceptual"]:
-            terms["perceptual"] = losses.perceptual_loss(self.features, *self.window(hr, sr))
+            terms["perceptual"] = losses.perceptual_loss(self.features, real, fake)
         if self.weights_of["matching"]:
             terms["matching"] = losses.feature_matching_loss(real_hidden, fake_hidden)
         return terms
 
     def window(self, *images):
         """The same square of every image; its place is a function of the step, so that a resume repeats it."""
-        side = min(self.perceptual_size, images[0].shape[1])
+        side = min(self.window_size, images[0].shape[1])
         step = ops.cast(self.optimizer.iterations, "int32")
         y, x = tf.unstack(tf.random.stateless_uniform([2], [step, 0], 0, images[0].shape[1] - side + 1, "int32"))
         return [image[:, y : y + side, x : x + side] for image in images]
@@ -607,28 +620,29 @@ class Recipe:
     perceptual: float = 0.0
     adversarial: float = 0.0
     matching: float = 0.0
-    mix: float = 1.0  # share of this training in the result, the rest is `start` (Wang et al. 2018, section 3.4)
+    lattice: float = 0.0
+    relativistic: bool = False
 
 
 RECIPES = {
     "srcnn": Recipe(steps=1_200, patch=64, learning_rate=1e-3, loss="mse"),
-    "dcgan": Recipe(steps=200, learning_rate=2e-4, loss="mse", discriminator="published", adversarial=1e-3),
-    "dcgan-repaired": Recipe(steps=200, learning_rate=2e-4, loss="mse", discriminator="repaired", adversarial=1e-3),
-    "srresnet": Recipe(steps=800, patch=64, learning_rate=5e-4, loss="mse"),
+    "dcgan": Recipe(steps=400, learning_rate=2e-4, loss="mse", discriminator="published", adversarial=1e-3),
+    "dcgan-repaired": Recipe(steps=400, learning_rate=2e-4, loss="mse", discriminator="repaired", adversarial=1e-3),
+    "srresnet": Recipe(steps=4_000, patch=64, learning_rate=5e-4, loss="mse"),
     "srgan": Recipe(
-        steps=200, patch=64, learning_rate=1e-4, loss="mse", start="srresnet",
+        steps=400, learning_rate=1e-4, loss="mse", start="srresnet",
         discriminator="srgan", perceptual=0.05, adversarial=1e-3,
     ),
-    "edsr": Recipe(steps=800, patch=64, learning_rate=5e-4),
+    "edsr": Recipe(steps=4_000, learning_rate=5e-4),
     "facesr": Recipe(steps=14_000, learning_rate=6e-4),
     "facesr-gan": Recipe(
-        steps=500, learning_rate=2e-4, start="facesr",
-        discriminator="patch", perceptual=0.3, adversarial=0.1, mix=0.6,
+        steps=4_500, learning_rate=4e-4, start="facesr", discriminator="patch", relativistic=True,
+        pixel=0.3, lattice=4.0, perceptual=1.0, adversarial=0.01,
     ),
-    "facesr-light": Recipe(steps=2_500, learning_rate=1e-3),
+    "facesr-light": Recipe(steps=10_000, learning_rate=1e-3),
     "facesr-light-gan": Recipe(
-        steps=200, learning_rate=3e-4, start="facesr-light",
-        discriminator="patch", perceptual=0.3, adversarial=0.1,
+        steps=1_500, learning_rate=4e-4, start="facesr-light", discriminator="patch", relativistic=True,
+        pixel=0.3, lattice=4.0, perceptual=1.0, adversarial=0.01,
     ),
 }  # fmt: skip
 
@@ -658,6 +672,7 @@ def build_trainer(name, recipe, start_weights=None):
         trainer = GANTrainer(
             generator, DISCRIMINATORS[recipe.discriminator](), features, loss,
             recipe.pixel, recipe.perceptual, recipe.adversarial, recipe.matching,
+            lattice=recipe.lattice, relativistic=recipe.relativistic,
         )  # fmt: skip
         trainer.compile(keras.optimizers.Adam(schedule, beta_2=0.99), keras.optimizers.Adam(recipe.learning_rate, beta_1=0.5))
         return trainer
@@ -696,9 +711,6 @@ def train_rung(name, folder, recipe=None, photos=None):
         trainer, photos.train, recipe.steps, recipe.batch, photos.val[:100], folder, every=250, patch=recipe.patch,
         callbacks=[_Snapshots(pathlib.Path(folder) / "snapshots", recipe)],
     )  # fmt: skip
-    if recipe.start:
-        pair = zip(start_weights, trainer.ema.get_weights())
-        trainer.ema.set_weights([(1 - recipe.mix) * before + recipe.mix * after for before, after in pair])
     lr, hr = data.pairs(photos.val)
     bicubic, ours = metrics.psnr(hr, data.upscale(lr)), metrics.psnr(hr, predict(trainer.ema, lr))
     pace = [pace for pace in history["seconds"] if pace is not None]
@@ -707,7 +719,7 @@ def train_rung(name, folder, recipe=None, photos=None):
         "recipe": {key: value for key, value in dataclasses.asdict(recipe).items() if value},
         "data": f"{photos.name}, {len(photos.train):,} images",
         "images_seen": recipe.steps * recipe.batch,
-        "hours": round(float(np.mean(pace)) * recipe.steps / 3600, 3),
+        "hours": round(float(np.median(pace)) * recipe.steps / 3600, 3),  # a pause does not count
         "machine": f"{os.cpu_count()} CPU cores, {runtime.best_precision()}" if not runtime.gpu_count() else "GPU",
         "val_psnr": round(float(ours.mean()), 3),
         "val_psnr_bicubic": round(float(bicubic.mean()), 3),

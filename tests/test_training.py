@@ -333,7 +333,7 @@ def test_a_perceptual_weight_without_features_is_refused():
 
 
 def test_the_perceptual_window_depends_on_the_step_alone():
-    trainer = make("gan", perceptual_size=8)
+    trainer = make("gan", window_size=8)
     images = np.arange(2 * 32 * 32 * 3, dtype="float32").reshape(2, 32, 32, 3)
     seen = []
     for step in (0, 1, 0):
