@@ -125,6 +125,19 @@ def test_pixel_losses_are_float32_in_half_precision():
     assert losses.mse_loss(hr, hr + 0.01).dtype == "float32"
 
 
+def test_lattice_loss_sees_a_checkerboard_and_nothing_else():
+    rng = np.random.default_rng(0)
+    hr = rng.random((1, 64, 64, 3)).astype("float32")
+    brighter = hr + 0.1  # an error, but the same in every phase
+    grid = hr.copy()
+    grid[:, ::2] += 0.02  # half of the phases deviate by 0.01 to either side
+    assert float(losses.lattice_loss(hr, hr)) == 0
+    assert float(losses.lattice_loss(hr, brighter)) == pytest.approx(0, abs=1e-6)
+    assert float(losses.lattice_loss(hr, grid)) == pytest.approx(0.01, rel=1e-3)
+    noise = hr + 0.02 * rng.choice([-1, 1], hr.shape).astype("float32")  # a larger error than the grid's, at random places
+    assert float(losses.lattice_loss(hr, noise)) < 0.6 * float(losses.lattice_loss(hr, grid))
+
+
 def test_feature_matching_is_zero_for_equal_features_and_ignores_the_real_ones_gradient():
     a, b = np.ones((2, 4), "float32"), np.zeros((2, 4), "float32")
     assert float(losses.feature_matching_loss([a], [a])) == 0

@@ -327,6 +327,26 @@ def test_a_gan_step_equals_two_separate_tapes():
             np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+def test_a_relativistic_discriminator_judges_pairs():
+    """Its loss is softplus of the difference; both beliefs then add up to one, and the lattice term enters by its weight."""
+    lr, hr = batch = one_batch()
+    options = {"rate": 0.0, "d_rate": 0.0, "kind": "bn", "relativistic": True, "lattice": 2.0}
+    trainer, other = make("gan", **options), make("gan", **options)
+    logs = {name: float(value) for name, value in trainer.train_step(batch).items()}
+    sr = other.generator(lr, training=True)
+    margin = np.array(other.discriminator(hr, training=True) - other.discriminator(sr, training=True))
+    assert logs["d_loss"] == pytest.approx(np.mean(np.log1p(np.exp(-margin))), rel=1e-4)
+    assert logs["adversarial"] == pytest.approx(np.mean(np.log1p(np.exp(margin))), rel=1e-4)
+    assert logs["d_real"] + logs["d_fake"] == pytest.approx(1, abs=1e-5)
+    assert logs["lattice"] == pytest.approx(float(losses.lattice_loss(hr, sr)), rel=1e-4)
+
+
+def test_a_discriminator_of_fixed_size_sees_its_own_window():
+    with runtime.precision("float32"):
+        trainer = training.GANTrainer(models.facesr(0, 8, ()), models.dcgan_discriminator(), perceptual=0, window_size=16)
+    assert trainer.window_size == data.HR_SIZE
+
+
 def test_a_perceptual_weight_without_features_is_refused():
     with pytest.raises(ValueError, match="features"):
         make("gan", perceptual=1.0)
