@@ -324,8 +324,8 @@ def fit(
     `history.csv` and a checkpoint, of which the last `keep` stay. If `folder` holds one, training goes on from
     there, and on a CPU ends with the same bits as if it had never stopped. verbose: as in Keras, 0 silent,
     1 a progress bar, 2 a line at every report; "auto" is a bar in a terminal, else lines (a bar would fill a
-    notebook or a log file). callbacks: Keras callbacks, called after our own, for example
-    `keras.callbacks.TensorBoard(folder, update_freq=10)`.
+    notebook or a log file). callbacks: Keras callbacks, called after our own, for example, after
+    `pip install tensorboard`, `keras.callbacks.TensorBoard(folder, update_freq=10)`.
 
     Raises `FloatingPointError` at the first step with a loss, gradient or update that is not finite, before
     it is saved; `OSError` if a checkpoint cannot be written; `ValueError` for bad arguments, a foreign checkpoint,
