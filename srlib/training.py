@@ -461,7 +461,7 @@ def _origin(trainer, lr, hr, in_a_loss):
     for owner, network, images in passes:
         try:
             layers = [layer for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
-            outputs = keras.Model(network.inputs, [layer.output for layer in layers])(images, training=True)
+            outputs = keras.Model(network.input, [layer.output for layer in layers])(images, training=True)
         except (AttributeError, ValueError):
             return "Which layer it begins in cannot be told: a network is not made of layers with one output each"
         for layer, output in zip(layers, outputs):
