@@ -9,6 +9,7 @@ import argparse
 import csv
 import dataclasses
 import functools
+import itertools
 import json
 import math
 import os
@@ -336,8 +337,8 @@ def fit(
     `history.csv` and a checkpoint, of which the last `keep` stay. If `folder` holds one, training goes on from
     there, and on a CPU ends with the same bits as if it had never stopped. verbose: as in Keras, 0 silent,
     1 a progress bar, 2 a line at every report; "auto" is a bar in a terminal, else lines (a bar would fill a
-    notebook or a log file). callbacks: Keras callbacks, called after our own, for example
-    `keras.callbacks.TensorBoard(folder, update_freq=10)`.
+    notebook or a log file). callbacks: Keras callbacks, called after our own, for example, after
+    `pip install tensorboard`, `keras.callbacks.TensorBoard(folder, update_freq=10)`.
 
     Raises `FloatingPointError` at the first step with a loss, gradient or update that is not finite, before
     it is saved; `OSError` if a checkpoint cannot be written; `ValueError` for bad arguments, a foreign checkpoint,
@@ -450,7 +451,7 @@ class _Recorder(keras.callbacks.Callback):
         """Means of the last steps, by name."""
         known = {name: values[-steps:] for name, values in self.history.items() if name in self.SHOWN}
         means = {name: float(np.mean([v for v in values if v is not None])) for name, values in known.items()}
-        scores = [score for score in self.history.get("val_psnr", ()) if score is not None]
+        scores = [score for score in self.history["val_psnr"] if score is not None] if self.val is not None else []
         return means | ({"val_psnr": scores[-1]} if scores else {})
 
     def report(self, seconds):
@@ -471,8 +472,11 @@ def _origin(trainer, lr, hr, in_a_loss):
     if isinstance(trainer, GANTrainer):
         passes += [("the discriminator", trainer.discriminator, images) for images in (hr, sr)]
     for owner, network, images in passes:
-        layers = [layer for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
-        outputs = keras.Model(network.inputs, [layer.output for layer in layers])(images, training=True)
+        try:
+            layers = [layer for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
+            outputs = keras.Model(network.input, [layer.output for layer in layers])(images, training=True)
+        except (AttributeError, ValueError):
+            return "Which layer it begins in cannot be told: a network is not made of layers with one output each"
         for layer, output in zip(layers, outputs):
             if not np.all(np.isfinite(ops.cast(output, "float32"))):
                 return f"It begins in the layer {layer.name!r} of {owner}"
@@ -492,7 +496,7 @@ def write_history(path, history):
         with open(partial, "w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(history)
-            writer.writerows(zip(*history.values()))
+            writer.writerows(itertools.zip_longest(*history.values()))
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
@@ -522,7 +526,7 @@ def advice(history):
     if "d_real" in late:
         real, fake = late["d_real"], late["d_fake"]
         if real > 0.95 and fake < 0.05:
-            said.append(f"D(real) is {real:.2f}, D(fake) {fake:.2f}: D wins; lower its rate, use spectral norm or a longer stage one.")
+            said.append(f"D(real) is {real:.2f}, D(fake) {fake:.2f}: D wins; lower its rate, use spectral norm, a longer stage one.")
         elif abs(real - fake) < 0.005:
             said.append(f"D(real) and D(fake) are both {real:.2f}: D is blind; change its rate, and look for faults in it.")
         elif not said:
@@ -579,7 +583,8 @@ def reach(model):
         elif isinstance(layer, models.BicubicUpsampling):
             total += 2
         elif not isinstance(layer, POINTWISE):
-            raise ValueError(f"the reach of layer {layer.name!r} ({type(layer).__name__}) is not known: use `predict` on the whole image")
+            kind = type(layer).__name__
+            raise ValueError(f"the reach of layer {layer.name!r} ({kind}) is not known: use `predict` on the whole image")
     return math.ceil(total)
 
 
@@ -591,7 +596,7 @@ def predict_tiles(model, image, side=192):
     feels where its tile ends: together the tiles equal `predict` on the whole image up to rounding.
     """
     if image.ndim != 3 or min(image.shape[:2]) < SMALLEST or side < SMALLEST:
-        raise ValueError(f"image has shape {image.shape} and side is {side}; expected (h, w, 3), and at least {SMALLEST} pixels a side")
+        raise ValueError(f"image has shape {image.shape}, side is {side}; expected (h, w, 3), and at least {SMALLEST} pixels a side")
     margin, scale = max(reach(model), SMALLEST), data.SCALE
     for y in range(0, image.shape[0], side):
         for x in range(0, image.shape[1], side):

@@ -246,6 +246,19 @@ def test_no_flipped_bit_passes_as_another_state(tmp_path):
     assert zipfile.is_zipfile(path) or refused
 
 
+def test_a_checkpoint_cannot_execute_anything(tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return (pathlib.Path(tmp_path / "executed").touch, ())
+
+    np.savez(tmp_path / "step-0000004.npz", note=np.array("{}"), v0000=np.array([Payload()], dtype=object))
+    with pytest.raises(training.DamagedCheckpoint, match="step-0000004.npz is damaged.*allow_pickle=False"):
+        training.load_checkpoint(tmp_path / "step-0000004.npz", make("pixel"))
+    assert not (tmp_path / "executed").exists()
+    for path in (ROOT / "srlib").glob("*.py"):
+        assert not re.search(r"import pickle|allow_pickle=True|safe_mode|joblib", path.read_text()), path.name
+
+
 def test_another_order_of_the_batches_is_said(tmp_path, capsys):
     training.fit(make("pixel"), PIXELS, 4, folder=tmp_path, **ARGUMENTS)
     training.fit(make("pixel"), PIXELS, 6, folder=tmp_path, seed=3, **ARGUMENTS)
@@ -521,7 +534,7 @@ def test_progress_is_a_bar_lines_or_nothing(capsys):
     for verbose in ("auto", 0, 1, 2):
         training.fit(make("pixel"), PIXELS, 4, val=PIXELS[:2], **{**ARGUMENTS, "verbose": verbose})
         said[verbose] = capsys.readouterr().out
-    assert said[0] == "" and re.search(r"4/4 .*step.* pixel: .*val_psnr: ", said[1].splitlines()[-1])
+    assert said[0] == "" and re.search(r"4/4.*step.*pixel: .*val_psnr: ", said[1].splitlines()[-1])
     for text in (said[2], said["auto"]):  # the output is captured, hence no terminal
         (line,) = text.splitlines()
         assert re.fullmatch(r"step +4/4  pixel [\d.]+  val [\d.]+ dB  \d+ images/s  0.0 min left", line)
@@ -567,7 +580,7 @@ def random_weights(model):
 @pytest.mark.parametrize("network", [facesr, models.srcnn, lambda: models.srresnet(blocks=1, filters=8), models.GENERATORS["facesr-light"]])
 def test_no_pixel_beyond_the_reach_matters(network):
     model = random_weights(network())
-    unclipped = keras.Model(model.inputs, model.get_layer("image").input)
+    unclipped = keras.Model(model.inputs[0], model.get_layer("image").input)
     far, size = training.reach(model), 2 * training.reach(model) + 9
     image = np.random.default_rng(1).random((1, size, size, 3), dtype="float32")
     changed = image.copy()
@@ -597,6 +610,23 @@ def test_tiles_equal_the_whole(name):
         tiled[4 * y : 4 * y + sr.shape[0], 4 * x : 4 * x + sr.shape[1]] = sr
     assert np.abs(tiled - whole).max() < 2e-6
     assert np.abs(np.diff(data.to_uint8(np.stack([tiled, whole])).astype(int), axis=0)).max() <= 1
+
+
+def test_enlarge_takes_a_photo_of_any_size(tmp_path, monkeypatch, capsys):
+    from srlib import pretrained
+
+    photo = np.ascontiguousarray(data.portraits()[1][:41, :60])
+    data.Image.fromarray(photo).save(tmp_path / "small.png")
+    whole = pretrained.enlarge(photo, "facesr-light", verbose=0)
+    tiled = pretrained.enlarge(tmp_path / "small.png", "facesr-light", tile=16, verbose=1)
+    assert whole.shape == (164, 240, 3) and whole.dtype == np.uint8 and "12/12" in capsys.readouterr().out
+    assert np.abs(whole.astype(int) - tiled).max() <= 1
+    for bad, words in ((photo[:7], "at least 8"), (photo / 255, "to_uint8"), (photo[..., 0], "uint8")):
+        with pytest.raises(ValueError, match=words):
+            pretrained.enlarge(bad, "facesr-light")
+    monkeypatch.setattr(pretrained, "MAX_ENLARGE", 1_000)
+    with pytest.raises(ValueError, match="60x41 pixels; the limit is 1,000"):
+        pretrained.enlarge(photo, "facesr-light")
 
 
 # --- recipes ---------------------------------------------------------------------------------------
