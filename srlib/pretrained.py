@@ -344,24 +344,25 @@ def _faces(pixels, results):
 def print_table(rows):
     """Print a table of `ladder`: quality, then cost. A `~` marks a mean that differs from another method's by no
     more than chance (paired 95% interval); the lines below the table name the pairs."""
-    shown = {"psnr": "RGB dB", "psnr_y": "Y dB", "ssim": "SSIM", "feature_distance": "features", "lr_consistency": "LR dB"}
-    shown = {metric: title for metric, title in shown.items() if metric in rows[0]}
-    print(f"{'':<17}{'RGB 95%':>15}" + "".join(f"{title:>10}" for title in shown.values()) + f"{'Frechet':>9}{'M param':>9}{'GFLOP':>7}{'hours':>7}{'images':>9}")
+    titles = {"psnr": "RGB dB", "psnr_y": "Y dB", "ssim": "SSIM", "feature_distance": "feature", "lr_consistency": "LR dB"}
+    titles = {metric: title for metric, title in titles.items() if metric in rows[0]}
+    quality = "".join(f"{title:>7} " for title in titles.values())
+    print(f"{'':<16}{'RGB 95%':>12} {quality}{'Frechet':>8}{'Mparam':>7}{'GFLOP':>6}{'hours':>6}{'images':>10}")
     ties = {}
     for row in rows:
-        line = f"{row['method']:<17}{row['psnr_low']:8.2f}-{row['psnr_high']:.2f} "
-        for metric in shown:
+        line = f"{row['method']:<16}{row['psnr_low']:6.2f}-{row['psnr_high']:.2f} "
+        for metric in titles:
             digits = 3 if metric in ("ssim", "feature_distance") else 2
-            line += f"{row[metric]:9.{digits}f}{'~' if row[f'{metric}_ties'] else ' '}"
+            line += f"{row[metric]:7.{digits}f}{'~' if row[f'{metric}_ties'] else ' '}"
             for other in row[f"{metric}_ties"].split():
                 ties.setdefault(metric, set()).add(" = ".join(sorted((row["method"], other))))
         frechet = row.get("frechet", "")
-        line += f"{frechet:9.1f}" if frechet != "" else f"{'-':>9}"
-        print(line + f"{row['parameters'] / 1e6:9.2f}{row['gflops']:7.2f}{row['hours']:7.2f}{row['images_seen']:9,.0f}")
+        line += f"{frechet:8.1f}" if frechet != "" else f"{'-':>8}"
+        print(line + f"{row['parameters'] / 1e6:7.2f}{row['gflops']:6.2f}{row['hours']:6.2f}{row['images_seen']:10,.0f}")
     if rows[0].get("frechet_floor", "") != "":
         print(f"Frechet floor, real faces against other real faces: {rows[0]['frechet_floor']:.1f}")
     for metric, pairs in ties.items():
-        print(f"~ no significant difference in {shown[metric]}: {', '.join(sorted(pairs))}")
+        print(f"~ no significant difference in {titles[metric]}: {', '.join(sorted(pairs))}")
     repeated = [f"{row['method']} {row['seed_sd']:.3f} dB" for row in rows if row["trainings"] > 1]
     print("standard deviation over trainings: " + (", ".join(repeated) if repeated else "unknown, every network was trained once"))
 
