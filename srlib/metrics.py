@@ -1,6 +1,6 @@
 """Image quality with its conventions spelled out. Arguments come as (reference, result).
 
-Images: float32 RGB in [0, 1], (N, H, W, 3); every metric returns one float per image, (N,). Results are
+Images: float32 RGB in [0, 1], (N, H, W, 3); metrics of pairs return one float per image, (N,). Results are
 rounded to 8 bits first, because that is what a file, and hence a reader of the number, would hold.
 """
 
@@ -10,6 +10,7 @@ from . import data
 
 SSIM_SIGMA = 1.5
 SSIM_RADIUS = 5  # an 11x11 window
+FRECHET_TAP = "block4_conv3"  # the VGG layer whose averages over positions `frechet_distance` compares
 
 
 def luma(images):
@@ -21,9 +22,25 @@ def luma(images):
     return (images @ weights[:, None] + 16.0) / 255.0
 
 
-def prepare(reference, result, channel, shave):
-    """Validate a pair, round it to 8 bits, take the channel, cut the border; returns two float32 arrays."""
-    reference, result = data.check_images(reference, "reference"), data.check_images(result, "result")
+def unit_range(images, data_range, name):
+    """Bring images in [0, data_range] to float32 in [0, 1], and refuse those that cannot have that range.
+
+    data_range: 1 for floats in [0, 1], 255 for 8-bit pixels (uint8, or floats up to 255). A wrong one shifts
+    PSNR by 20 log10(255) = 48.13 dB, so what is stated is checked against the pixels. Raises `ValueError`.
+    """
+    if data_range not in (1, 255):
+        raise ValueError(f"data_range is {data_range!r}; it must be 1 (floats in [0, 1]) or 255 (8-bit pixels)")
+    images = np.asarray(images)
+    if data_range == 255:
+        if images.dtype.kind == "f" and images.size and 0 < images.max() <= 1:
+            raise ValueError(f"{name} has a maximum of {images.max():.3g} under data_range=255; for [0, 1] use data_range=1")
+        images = images.astype("float32") / 255
+    return data.check_images(images, name)
+
+
+def prepare(reference, result, channel, shave, data_range=1):
+    """Validate a pair, round it to 8 bits, take the channel, cut the border; returns two float32 arrays in [0, 1]."""
+    reference, result = unit_range(reference, data_range, "reference"), unit_range(result, data_range, "result")
     if reference.ndim != 4 or reference.shape != result.shape:
         raise ValueError(f"reference {reference.shape} and result {result.shape} must both be (N, H, W, 3), and equal")
     if channel not in ("rgb", "y"):
@@ -37,25 +54,26 @@ def prepare(reference, result, channel, shave):
     return [images[:, inner, inner] for images in pair]
 
 
-def psnr(reference, result, channel="rgb", shave=0):
-    """Peak signal-to-noise ratio in dB, 10 log10(1 / MSE), peak 1.0; infinite for equal images.
+def psnr(reference, result, channel="rgb", shave=0, data_range=1):
+    """Peak signal-to-noise ratio in dB, 10 log10(peak^2 / MSE); infinite for equal images.
 
     channel: `rgb` (mean over the three) or `y` (BT.601). shave: pixels cut from every border; the papers'
-    protocol is channel="y", shave=4.
+    protocol is channel="y", shave=4. data_range: the peak, 1 or 255, see `unit_range`.
+    Raises `ValueError` for unlike shapes, another range, channel or shave.
     """
-    reference, result = prepare(reference, result, channel, shave)
+    reference, result = prepare(reference, result, channel, shave, data_range)
     mse = np.mean(np.square(reference - result, dtype="float64"), axis=(1, 2, 3))
     with np.errstate(divide="ignore"):
         return -10.0 * np.log10(mse)
 
 
-def ssim(reference, result, channel="rgb", shave=0):
+def ssim(reference, result, channel="rgb", shave=0, data_range=1):
     """Structural similarity (Wang et al. 2004, eq. 13), mean over windows and channels; 1 for equal images.
 
-    Gaussian window 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03, peak 1.0; windows that would leave the
-    image are not used, as in the authors' code.
+    Gaussian window 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03 of the peak; windows that would leave the
+    image are not used, as in the authors' code. Arguments and errors as in `psnr`.
     """
-    reference, result = prepare(reference, result, channel, shave)
+    reference, result = prepare(reference, result, channel, shave, data_range)
     if min(reference.shape[1:3]) <= 2 * SSIM_RADIUS:
         raise ValueError(f"SSIM needs images of at least {2 * SSIM_RADIUS + 1} pixels; got {reference.shape[1:3]}")
     scores = [ssim_map(x.astype("float64"), y.astype("float64")).mean() for x, y in zip(reference, result)]
@@ -106,6 +124,38 @@ def feature_distance(reference, result, features, batch=20):
     return np.concatenate(parts).astype("float64")
 
 
+def pooled_features(images, features, tap=FRECHET_TAP, batch=20):
+    """One vector per image for `frechet_distance`: a VGG layer's activations averaged over positions, (N, channels).
+
+    images: float32 (N, H, W, 3) in [0, 1], rounded to 8 bits first. features: the model of `losses.vgg_features`,
+    one of whose `output_names` is `tap`. Raises `ValueError` for another tap.
+    """
+    if tap not in features.output_names:
+        raise ValueError(f"tap is {tap!r}; the network returns {', '.join(features.output_names)}")
+    place = list(features.output_names).index(tap)
+    images = data.quantise(data.check_images(images))
+    parts = [np.asarray(features(images[i : i + batch])[place]).mean(axis=(1, 2)) for i in range(0, len(images), batch)]
+    return np.concatenate(parts).astype("float64")
+
+
+def frechet_distance(reference, result):
+    """Frechet distance of two sets of feature vectors, each described by mean and covariance (Heusel et al. 2017, eq. 6).
+
+    |m1 - m2|^2 + Tr(S1 + S2 - 2 (S1 S2)^(1/2)); the sets need not show the same images. With S = R^T R from the QR
+    decomposition of the centred vectors, the last trace is the sum of the singular values of R1 R2^T: no matrix
+    root is taken and nothing has to be clipped. reference: (N, D), result: (M, D), N and M at least 2; returns a
+    float, at least 0 up to rounding. The estimate is too large, by an amount that falls like 1 / N: compare it
+    with the distance of two sets of real images. With VGG features it is not FID, whose network is Inception.
+    """
+    sets = [np.asarray(vectors, "float64") for vectors in (reference, result)]
+    if any(vectors.ndim != 2 or len(vectors) < 2 for vectors in sets) or sets[0].shape[1] != sets[1].shape[1]:
+        raise ValueError(f"vectors have shapes {sets[0].shape} and {sets[1].shape}; expected (N, D) and (M, D), N and M >= 2")
+    means = [vectors.mean(axis=0) for vectors in sets]
+    roots = [np.linalg.qr(x - m, mode="r") / np.sqrt(len(x) - 1) for x, m in zip(sets, means)]
+    spread = sum(np.square(root).sum() for root in roots)  # the traces of the two covariances
+    return float(np.square(means[0] - means[1]).sum() + spread - 2 * np.linalg.norm(roots[0] @ roots[1].T, "nuc"))
+
+
 def bootstrap_interval(values, level=0.95, resamples=2000, seed=0):
     """Percentile interval of the mean over images, by resampling the images (Efron 1979).
 
@@ -121,11 +171,24 @@ def bootstrap_interval(values, level=0.95, resamples=2000, seed=0):
     return float(low), float(high)
 
 
+def paired_interval(first, second, level=0.95):
+    """Mean of second - first over the same images, and its bootstrap interval: (mean, low, high).
+
+    first, second: (N,), the scores of two methods, image by image. The difference is called significant if
+    the interval excludes zero; equal scores are a tie. Raises `ValueError` for unlike shapes.
+    """
+    first, second = np.asarray(first, "float64"), np.asarray(second, "float64")
+    if first.shape != second.shape:
+        raise ValueError(f"scores have shapes {first.shape} and {second.shape}; a pair needs the same images on both sides")
+    difference = second - first
+    return (float(difference.mean()), *bootstrap_interval(difference, level))
+
+
 def evaluate(lr, hr, sr, features=None):
     """All metrics of one method on one set of images: a dict of arrays (N,).
 
     Keys: psnr, ssim (RGB, whole image), psnr_y, ssim_y (BT.601, 4 pixels cut), lr_consistency and, with
-    `features`, feature_distance.
+    `features`, feature_distance, and the two sets of vectors (N, D) for `frechet_distance`: pooled_hr, pooled_sr.
     """
     scores = {
         "psnr": psnr(hr, sr),
@@ -136,6 +199,7 @@ def evaluate(lr, hr, sr, features=None):
     }
     if features is not None:
         scores["feature_distance"] = feature_distance(hr, sr, features)
+        scores |= {"pooled_hr": pooled_features(hr, features), "pooled_sr": pooled_features(sr, features)}
     return scores
 
 

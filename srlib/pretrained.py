@@ -2,7 +2,8 @@
 
     python -m srlib.pretrained --data FOLDER
 
-evaluates every rung on a data set's test images and writes the tables that chapter 05 draws.
+evaluates every rung on a data set's test images and writes the tables that chapter 05 draws. Run twice, it
+writes the same tables, byte for byte; only times.csv, which holds milliseconds, differs.
 """
 
 import argparse
@@ -11,7 +12,9 @@ import dataclasses
 import functools
 import hashlib
 import io
+import itertools
 import json
+import os
 import pathlib
 import statistics
 import time
@@ -25,6 +28,7 @@ FOLDER = pathlib.Path(__file__).parent / "weights"
 METRICS = ("psnr", "ssim", "psnr_y", "ssim_y", "feature_distance", "lr_consistency")
 MAX_ENLARGE = 16_000_000  # pixels of a photo for `enlarge`: the result has sixteen times as many, 768 MB
 BATCH = 20  # faces per call, for results and for times
+HALVINGS = 5  # random halvings of the faces behind the Frechet distance
 
 
 def _index(folder=None):
@@ -180,11 +184,11 @@ def methods():
     return table | {name: functools.partial(predict, load(name)) for name in names()}
 
 
-def scores(pixels, features=None, upscalers=None):
-    """All metrics of all methods on HR images: dict method -> dict metric -> array (N,).
+def scores(pixels, features=None, upscalers=None, report=None):
+    """All metrics of all methods on HR images: dict method -> dict of what `metrics.evaluate` returns.
 
     pixels: uint8 (N, 128, 128, 3). features: the model of `losses.vgg_features`, or None. upscalers:
-    what `methods` returned, if it has been called already.
+    what `methods` returned, if it has been called already. report: called with a line about every 100 faces.
     """
     upscalers = upscalers or methods()
     features = features and _remembering(features)
@@ -193,6 +197,8 @@ def scores(pixels, features=None, upscalers=None):
         lr, hr = data.pairs(pixels[start : start + BATCH])
         for name, upscale in upscalers.items():
             table[name].append(metrics.evaluate(lr, hr, upscale(lr), features))
+        if report and (start + BATCH) % 100 == 0:
+            report(f"{min(start + BATCH, len(pixels))} of {len(pixels)} faces")
     return {
         name: {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
         for name, parts in table.items()
@@ -206,52 +212,111 @@ def _remembering(features):
     def answer(content, shape):
         return features(np.frombuffer(content, "float32").reshape(shape))
 
-    return lambda images: answer(images.tobytes(), images.shape)
+    def remembering(images):
+        return answer(images.tobytes(), images.shape)
+
+    remembering.output_names = features.output_names
+    return remembering
 
 
-def ladder(photos, features=None, results=None):
-    """The ladder as a table: one dict a method, evaluated on `photos.test`.
+def ladder(pixels, features=None, results=None):
+    """The ladder as a table: one dict a method, evaluated on HR images.
 
-    Keys: method, n; for every metric its mean, and `_low` and `_high` of its bootstrap 95% interval;
-    psnr_gain, the paired difference to bicubic, with its interval; parameters, gflops and ms_per_face
-    of one 32x32 input on this machine; hours of training and images_seen; the source of the features.
-    results: what `scores` returned for these photos, if it has been called already.
+    Keys: method; n, the number of images; for every metric of `METRICS` its mean, `_low` and `_high` of its
+    bootstrap 95% interval, and `_ties`: the methods from which it does not differ significantly, image by image
+    (`metrics.paired_interval`); psnr_gain, the paired difference to bicubic, with its interval; frechet and
+    frechet_floor, see `frechet_of_halves`; what `cost` returns; the source of the features.
+    pixels: uint8 (N, 128, 128, 3). features: the model of `losses.vgg_features`, or None. results: what
+    `scores` returned for these images, if it has been called already.
     """
-    results = results or scores(photos.test, features)
-    lr = data.pairs(np.resize(photos.test[:BATCH], (BATCH, *photos.test.shape[1:])))[0]
+    results = results or scores(pixels, features)
+    present = [metric for metric in METRICS if metric in results["bicubic"]]
+    ties = {metric: _ties({name: columns[metric] for name, columns in results.items()}) for metric in present}
     rows = []
-    for name, upscale in methods().items():
-        columns = {metric: results[name][metric] for metric in METRICS if metric in results[name]}
-        columns["psnr_gain"] = columns["psnr"] - results["bicubic"]["psnr"]
-        row = {"method": name, "n": len(photos.test)}
-        for metric, values in columns.items():
-            row[metric] = float(values.mean())
-            row[f"{metric}_low"], row[f"{metric}_high"] = metrics.bootstrap_interval(values)
-        row["ms_per_face"] = _milliseconds(upscale, lr)
-        row |= _cost(name)
-        row["features"] = features.source if features else ""
-        rows.append(row)
+    for name, columns in results.items():
+        row = {"method": name, "n": len(pixels)}
+        for metric in present:
+            low, high = metrics.bootstrap_interval(columns[metric])
+            row |= {metric: float(columns[metric].mean()), f"{metric}_low": low, f"{metric}_high": high}
+            row[f"{metric}_ties"] = " ".join(ties[metric][name])
+        gain = metrics.paired_interval(results["bicubic"]["psnr"], columns["psnr"])
+        row |= dict(zip(("psnr_gain", "psnr_gain_low", "psnr_gain_high"), gain))
+        if "pooled_sr" in columns:
+            row["frechet"], row["frechet_floor"] = frechet_of_halves(columns["pooled_hr"], columns["pooled_sr"])
+        rows.append(row | cost(name) | {"features": features.source if features else ""})
     return rows
 
 
-def _milliseconds(upscale, lr, repeats=7):
-    upscale(lr)  # the first call traces and compiles
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
+def _ties(columns):
+    """For every method the others whose paired 95% interval of the difference holds zero."""
+    found = {name: [] for name in columns}
+    for first, second in itertools.combinations(columns, 2):
+        _, low, high = metrics.paired_interval(columns[first], columns[second])
+        if low <= 0 <= high:
+            found[first].append(second)
+            found[second].append(first)
+    return found
+
+
+def frechet_of_halves(hr, sr, seed=0):
+    """Frechet distance between the results of one half of the faces and the originals of the *other* half.
+
+    hr, sr: what `metrics.pooled_features` returned, (N, D). Returns (distance, floor), means over `HALVINGS` random
+    halvings; the floor is the distance of the originals of both halves, which is what a perfect method would get: so
+    few faces cannot describe a distribution better. Two empty strings for fewer than D faces, where the floor hides
+    the differences between methods.
+    """
+    if len(hr) < hr.shape[1]:
+        return "", ""
+    rng, found = np.random.default_rng(seed), []
+    for _ in range(HALVINGS):
+        first, second = np.array_split(rng.permutation(len(hr)), 2)
+        found.append((metrics.frechet_distance(hr[first], sr[second]), metrics.frechet_distance(hr[first], hr[second])))
+    distance, floor = np.mean(found, axis=0)
+    return float(distance), float(floor)
+
+
+def times(upscalers=None, repeats=7):
+    """Milliseconds per face of every method on this machine, in batches of 20: one dict a method.
+
+    The median of `repeats` calls after a first one, which compiles. Keys: method, ms_per_face, cores.
+    """
+    lr = data.pairs(np.resize(data.portraits(), (BATCH, data.HR_SIZE, data.HR_SIZE, 3)))[0]
+    rows = []
+    for name, upscale in (upscalers or methods()).items():
         upscale(lr)
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times) / len(lr)
+        seconds = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            upscale(lr)
+            seconds.append(time.perf_counter() - start)
+        rows.append({"method": name, "ms_per_face": 1000 * statistics.median(seconds) / BATCH, "cores": os.cpu_count()})
+    return rows
 
 
-def _cost(name):
+def cost(name):
+    """What a method costs: parameters, gflops of one 32x32 input, hours of training and images_seen (with those of
+    the network it started from); trainings, how often it was trained, and seed_sd, the standard deviation of their
+    validation PSNR in dB; sha256 of its weights.
+
+    Further trainings with other seeds stand in the index as a list `val_psnr_repeats`; without one, seed_sd is empty.
+    """
     if name in data.KERNELS:
-        return {"parameters": 0, "gflops": 0.0, "hours": 0.0, "images_seen": 0}
+        return {"parameters": 0, "gflops": 0.0, "hours": 0.0, "images_seen": 0, "trainings": 0, "seed_sd": "", "sha256": ""}
     from .models import gflops
 
     entry = info(name)
     hours, images = total_cost(name)
-    return {"parameters": entry["parameters"], "gflops": gflops(load(name)), "hours": hours, "images_seen": images}
+    repeats = entry.get("val_psnr_repeats", [])
+    return {
+        "parameters": entry["parameters"],
+        "gflops": gflops(load(name)),
+        "hours": hours,
+        "images_seen": images,
+        "trainings": 1 + len(repeats),
+        "seed_sd": statistics.stdev([entry["val_psnr"], *repeats]) if repeats else "",
+        "sha256": entry["sha256"],
+    }
 
 
 def total_cost(name):
@@ -263,16 +328,34 @@ def total_cost(name):
 
 
 def read_table(name="ladder", folder=None):
-    """A committed table as a list of dicts, numbers as floats: `ladder` (one row a method, see `ladder`)
-    or `faces` (one row a test image: brightness, contrast, and the PSNR of every method).
+    """A committed table as a list of dicts, numbers as floats.
 
-    Raises `FileNotFoundError` that says how to make it.
+    name: `ladder` (one row a method on CelebA's test faces, see `ladder`), `portraits` (the same on the two bundled
+    portraits), `faces` (one row a test face: brightness, contrast, and the PSNR of every method) or `times` (see
+    `times`). Raises `FileNotFoundError` that says how to make it.
     """
     path = pathlib.Path(folder or FOLDER) / f"{name}.csv"
     if not path.is_file():
         raise FileNotFoundError(f"the table {path.name} is missing; write it with: python -m srlib.pretrained --data FOLDER")
     with open(path, newline="") as file:
         return [{key: _number(field) for key, field in row.items()} for row in csv.DictReader(file)]
+
+
+def stale(rows):
+    """What in a table of `ladder` does not belong to the shipped networks: a list of sentences, empty if all is well.
+
+    Compares the list of methods, and everything that `cost` returns, the weights' SHA-256 included.
+    """
+    wanted, found = [*data.KERNELS, *names()], [row["method"] for row in rows]
+    reasons = [f"{name} is shipped and not in the table" for name in wanted if name not in found]
+    for row in rows:
+        if row["method"] not in wanted:
+            reasons.append(f"{row['method']} is in the table and not shipped")
+            continue
+        for key, value in cost(row["method"]).items():
+            if _number(_field(value)) != row.get(key):
+                reasons.append(f"{row['method']}: {key} is {row.get(key)} in the table, {_field(value)} now")
+    return reasons
 
 
 def _number(field):
@@ -282,41 +365,75 @@ def _number(field):
         return field
 
 
+def _field(value):
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def _write_table(path, rows):
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
-        for row in rows:
-            writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
+        writer.writerows({key: _field(value) for key, value in row.items()} for row in rows)
 
 
-def main(arguments=None):
-    """Command line: evaluate the ladder and write ladder.csv and faces.csv."""
-    parser = argparse.ArgumentParser(prog="python -m srlib.pretrained", description=main.__doc__)
-    parser.add_argument("--data", help="sample, celeba or a folder (default: SRLIB_DATA)")
-    parser.add_argument("--count", type=int, help="evaluate this many test images (default: 1000)", default=1000)
-    parser.add_argument("--folder", help="where to write the tables (default: beside the weights)")
-    options = parser.parse_args(arguments)
-    from . import losses
-
-    limits = dataclasses.replace(runtime.PROFILES["full"], train_images=1, held_out_images=options.count)
-    photos = data.load(options.data, limits)
-    print(f"{photos.description}; {len(photos.test)} test images, {len(methods())} methods", flush=True)
-    features = losses.vgg_features()
-    results = scores(photos.test, features)
-    rows = ladder(photos, features, results)
-    folder = pathlib.Path(options.folder or FOLDER)
-    _write_table(folder / "ladder.csv", rows)
-    light = metrics.brightness_and_contrast(photos.test)
+def _faces(pixels, results):
+    light = metrics.brightness_and_contrast(pixels)
     faces = [{"brightness": round(b, 4), "contrast": round(c, 4)} for b, c in zip(*light)]
     for index, face in enumerate(faces):
         face.update({name: round(float(results[name]["psnr"][index]), 2) for name in results})
-    _write_table(folder / "faces.csv", faces)
+    return faces
+
+
+def print_table(rows):
+    """Print a table of `ladder`: quality, then cost. A `~` marks a mean that differs from another method's by no
+    more than chance (paired 95% interval); the lines below the table name the pairs."""
+    titles = {"psnr": "RGB dB", "psnr_y": "Y dB", "ssim": "SSIM", "feature_distance": "feature", "lr_consistency": "LR dB"}
+    titles = {metric: title for metric, title in titles.items() if metric in rows[0]}
+    quality = "".join(f"{title:>7} " for title in titles.values())
+    print(f"{'':<16}{'RGB 95%':>12} {quality}{'Frechet':>8}{'Mparam':>7}{'GFLOP':>6}{'hours':>6}{'images':>10}")
+    ties = {}
     for row in rows:
-        print(
-            f"{row['method']:<17} PSNR {row['psnr']:.2f} dB RGB, {row['psnr_y']:.2f} dB Y  SSIM {row['ssim']:.3f}  "
-            f"features {row['feature_distance']:.3f}  LR {row['lr_consistency']:.1f} dB  {row['ms_per_face']:.1f} ms"
-        )
+        line = f"{row['method']:<16}{row['psnr_low']:6.2f}-{row['psnr_high']:.2f} "
+        for metric in titles:
+            digits = 3 if metric in ("ssim", "feature_distance") else 2
+            line += f"{row[metric]:7.{digits}f}{'~' if row[f'{metric}_ties'] else ' '}"
+            for other in row[f"{metric}_ties"].split():
+                ties.setdefault(metric, set()).add(" = ".join(sorted((row["method"], other))))
+        frechet = row.get("frechet", "")
+        line += f"{frechet:8.1f}" if frechet != "" else f"{'-':>8}"
+        print(line + f"{row['parameters'] / 1e6:7.2f}{row['gflops']:6.2f}{row['hours']:6.2f}{row['images_seen']:10,.0f}")
+    if rows[0].get("frechet_floor", "") != "":
+        print(f"Frechet floor, real faces against other real faces: {rows[0]['frechet_floor']:.1f}")
+    for metric, pairs in ties.items():
+        print(f"~ no significant difference in {titles[metric]}: {', '.join(sorted(pairs))}")
+    repeated = [f"{row['method']} {row['seed_sd']:.3f} dB" for row in rows if row["trainings"] > 1]
+    print("standard deviation over trainings: " + (", ".join(repeated) if repeated else "unknown, every network was trained once"))
+
+
+def main(arguments=None):
+    """Command line: evaluate the ladder and write ladder.csv, faces.csv, portraits.csv and times.csv."""
+    parser = argparse.ArgumentParser(prog="python -m srlib.pretrained", description=main.__doc__)
+    parser.add_argument("--data", help="a CelebA folder, or celeba; sample writes portraits.csv and times.csv only (default: SRLIB_DATA)")
+    parser.add_argument("--count", type=int, help="evaluate this many test images (default: 1000)", default=1000)
+    parser.add_argument("--folder", help="where to write the tables (default: beside the weights)")
+    parser.add_argument("--times", action="store_true", help="write times.csv only, for a machine that is idle now")
+    options = parser.parse_args(arguments)
+    from . import losses
+
+    folder, upscalers = pathlib.Path(options.folder or FOLDER), methods()
+    if not options.times:
+        limits = dataclasses.replace(runtime.PROFILES["full"], train_images=1, held_out_images=options.count)
+        photos, features = data.load(options.data, limits), losses.vgg_features()
+        print(f"{photos.description}; {len(photos.test)} test images, {len(upscalers)} methods", flush=True)
+        rows = ladder(data.portraits(), features)
+        _write_table(folder / "portraits.csv", rows)
+        if photos.name != "sample":
+            results = scores(photos.test, features, upscalers, report=functools.partial(print, flush=True))
+            rows = ladder(photos.test, features, results)
+            _write_table(folder / "ladder.csv", rows)
+            _write_table(folder / "faces.csv", _faces(photos.test, results))
+        print_table(rows)
+    _write_table(folder / "times.csv", times(upscalers))
 
 
 if __name__ == "__main__":
