@@ -75,7 +75,7 @@ def browser_page():
             browser.close()
 
 
-def run_chapter(page, address, name, timeout=150):
+def run_chapter(page, address, name, timeout=400):
     """Open a notebook, run all of its cells from the menu, and wait for the finish marker of its last cell."""
     page.goto(address.format(f"{name}.ipynb"))
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
