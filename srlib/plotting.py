@@ -280,3 +280,33 @@ def chooser(images, labels, description="", width=384):
     )  # fmt: skip
     choice.observe(lambda change: setattr(view, "value", frames[change["new"]]), "value")
     return widgets.VBox([view, choice])
+
+
+def weight_explorer(gradients, shares, picture, width=300):
+    """Sliders (ipywidgets) for the share of each loss term's pull, and a picture of the weighted sum of gradients.
+
+    gradients: dict name -> gradient at the SR pixels, see `losses.pixel_gradients`. shares: dict name -> where
+    its slider starts, 0 to 1; a share of 0 leaves the term out. picture: function from a gradient to an image.
+    The weights below the picture are those of `losses.balance`.
+    """
+    import ipywidgets as widgets
+
+    from . import losses
+
+    norms = losses.gradient_norms(gradients)
+    sliders = {name: widgets.FloatSlider(share, min=0, max=1, step=0.05, description=name) for name, share in shares.items()}
+    view, text = widgets.Image(format="jpeg", width=width, height=width), widgets.Label()
+
+    def draw(change=None):
+        wanted = {name: slider.value for name, slider in sliders.items() if slider.value > 0}
+        weights = losses.balance(norms, wanted) if wanted else {}
+        total = sum((weight * gradients[name] for name, weight in weights.items()), np.full_like(gradients[next(iter(shares))], 1e-12))
+        buffer = io.BytesIO()
+        Image.fromarray(np.rint(_pixels(picture(total)) * 255).astype("uint8")).save(buffer, format="jpeg", quality=75)
+        view.value = buffer.getvalue()
+        text.value = "weights: " + (", ".join(f"{name} {weight:.2g}" for name, weight in weights.items()) or "none")
+
+    for slider in sliders.values():
+        slider.observe(draw, "value")
+    draw()
+    return widgets.VBox([*sliders.values(), view, text])

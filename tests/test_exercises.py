@@ -6,10 +6,13 @@ import io
 import json
 import pathlib
 import re
+import socket
+import time
 
+import numpy as np
 import pytest
 
-from srlib import checks
+from srlib import checks, data, losses, metrics, models, runtime, training
 
 HERE = pathlib.Path(__file__).parent
 NOTEBOOKS = sorted((HERE.parent / "notebooks").glob("*.ipynb"))
@@ -72,3 +75,47 @@ def test_every_check_has_answers_and_stands_in_a_chapter():
                 used[tag] += re.findall(r"checks\.(c\d\d_\w+)\(", "".join(cell["source"]))
         expected = sorted(name for name in in_checks if name.startswith(f"c{number}_"))
         assert sorted(used["exercise"]) == sorted(used["solution"]) == expected and len(expected) >= 3
+
+
+def cells_of(path, tag):
+    return [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code" and tag in cell["metadata"].get("tags", [])]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_chapters_own_stubs_and_solutions(path):
+    """The cells themselves, as a learner would run them: every stub is told to go on, every solution passes."""
+    tf = runtime.load_tensorflow()
+    import keras
+
+    names = {"tf": tf, "keras": keras, "ops": keras.ops, "layers": keras.layers, "np": np, "checks": checks, "data": data}
+    names |= {"losses": losses, "metrics": metrics, "models": models, "training": training}
+    for tag, expected in (("exercise", "Not yet: "), ("solution", "Correct.")):
+        cells = cells_of(path, tag)
+        assert 3 <= len(cells) <= 5
+        for cell in cells:
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said):
+                exec("".join(cell["source"]), dict(names))
+            assert said.getvalue().startswith(expected), said.getvalue()
+            stored = "".join("".join(output["text"]) for output in cell["outputs"])
+            assert stored.startswith(expected), f"stored in {path.name}: {stored}"
+            assert tag == "exercise" or cell["metadata"]["jupyter"]["source_hidden"], "a solution is folded"
+
+
+def test_checks_take_seconds_and_no_network(monkeypatch):
+    def refuse(*arguments, **keywords):
+        raise OSError("a check opened a network connection")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    for name, answers in ANSWERS.items():
+        start = time.process_time()
+        assert verdict(name, answers["solution"]) == "Correct.", name
+        assert time.process_time() - start < 5, f"{name} is slow"
+
+
+def test_shape_and_type_faults_get_words_too():
+    """The other typical mistakes: nothing returned, text returned, too few arguments taken."""
+    for name in ANSWERS:
+        for wrong in (lambda *arguments: None, lambda *arguments: "a text", lambda: 0):
+            said = verdict(name, wrong)
+            assert said.startswith("Not yet: ") and len(said) > 30, said
