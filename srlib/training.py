@@ -631,8 +631,8 @@ class Recipe:
 
 RECIPES = {
     "srcnn": Recipe(steps=1_200, patch=64, learning_rate=1e-3, loss="mse"),
-    "dcgan": Recipe(steps=400, learning_rate=2e-4, loss="mse", discriminator="published", adversarial=1e-3),
-    "dcgan-repaired": Recipe(steps=400, learning_rate=2e-4, loss="mse", discriminator="repaired", adversarial=1e-3),
+    "dcgan": Recipe(steps=500, learning_rate=5e-4, loss="mse", discriminator="published", adversarial=3e-3),
+    "dcgan-repaired": Recipe(steps=500, learning_rate=5e-4, loss="mse", discriminator="repaired", adversarial=3e-3),
     "srresnet": Recipe(steps=4_000, patch=64, learning_rate=5e-4, loss="mse"),
     "srgan": Recipe(
         steps=400, learning_rate=1e-4, loss="mse", start="srresnet",
@@ -644,7 +644,7 @@ RECIPES = {
         steps=4_500, learning_rate=4e-4, start="facesr", discriminator="patch", relativistic=True,
         pixel=0.3, lattice=4.0, perceptual=1.0, adversarial=0.01,
     ),
-    "facesr-light": Recipe(steps=10_000, learning_rate=1e-3),
+    "facesr-light": Recipe(steps=8_000, learning_rate=1e-3),
     "facesr-light-gan": Recipe(
         steps=1_500, learning_rate=4e-4, start="facesr-light", discriminator="patch", relativistic=True,
         pixel=0.3, lattice=4.0, perceptual=1.0, adversarial=0.01,
