@@ -233,8 +233,7 @@ def test_chapters_lead_to_their_neighbours():
         for mark, neighbour in (("Previous", index - 1), ("Next", index + 1)):
             if 0 <= neighbour < len(NOTEBOOKS):
                 assert re.search(rf"{mark}: \[[^\]]*\]\({NOTEBOOKS[neighbour].name}\)", last_words), f"{path.name}: {mark}"
-        if path.stem in CHAPTERS[:4]:
-            assert "](GLOSSARY.md)" in source(cells_of(path)[0]) and "](GLOSSARY.md)" in last_words
+        assert "](GLOSSARY.md)" in source(cells_of(path)[0]) and "](GLOSSARY.md)" in last_words
 
 
 def test_the_glossary_explains_terms_where_they_are_taught():
