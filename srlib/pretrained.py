@@ -410,6 +410,25 @@ def print_table(rows):
     print("standard deviation over trainings: " + (", ".join(repeated) if repeated else "unknown, every network was trained once"))
 
 
+def markdown_table(rows):
+    """A table of `ladder` as Markdown, as README and the model card show it; `~` marks ties as in `print_table`."""
+    lines = [
+        "| method | RGB PSNR, dB (95% interval) | over bicubic | Y PSNR, dB | SSIM | feature distance | Frechet distance "
+        "| LR consistency, dB | parameters | hours | images seen |",
+        "|---" * 11 + "|",
+    ]
+    for row in rows:
+        tie = {metric: "~" if row[f"{metric}_ties"] else "" for metric in METRICS}
+        frechet = f"{row['frechet']:.1f}" if row["frechet"] != "" else "-"
+        lines.append(
+            f"| {row['method']} | {row['psnr']:.2f}{tie['psnr']} ({row['psnr_low']:.2f} to {row['psnr_high']:.2f}) "
+            f"| {row['psnr_gain']:+.2f} | {row['psnr_y']:.2f}{tie['psnr_y']} | {row['ssim']:.3f}{tie['ssim']} "
+            f"| {row['feature_distance']:.3f}{tie['feature_distance']} | {frechet} "
+            f"| {row['lr_consistency']:.1f}{tie['lr_consistency']} | {row['parameters']:,.0f} | {row['hours']:.2f} | {row['images_seen']:,.0f} |"
+        )
+    return "\n".join(lines)
+
+
 def main(arguments=None):
     """Command line: evaluate the ladder and write ladder.csv, faces.csv, portraits.csv and times.csv."""
     parser = argparse.ArgumentParser(prog="python -m srlib.pretrained", description=main.__doc__)

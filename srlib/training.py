@@ -647,7 +647,7 @@ RECIPES = {
     "facesr-light": Recipe(steps=8_000, learning_rate=1e-3),
     "facesr-light-gan": Recipe(
         steps=1_500, learning_rate=4e-4, start="facesr-light", discriminator="patch", relativistic=True,
-        pixel=0.3, lattice=4.0, perceptual=1.0, adversarial=0.01,
+        pixel=0.05, lattice=4.0, perceptual=1.0, adversarial=0.005,
     ),
 }  # fmt: skip
 

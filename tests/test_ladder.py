@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import pathlib
 import shutil
 
 import keras
@@ -311,6 +312,12 @@ def test_the_committed_faces_are_what_the_networks_give_today(shipped):
     fresh = pretrained._faces(pixels, pretrained.scores(pixels))
     for old, new in zip(pretrained.read_table("faces"), fresh[:few], strict=False):
         assert old == pytest.approx(new, abs=0.011)  # two decimals, of which the last may tip over
+
+
+@pytest.mark.parametrize("path", ["README.md", "srlib/weights/MODEL_CARD.md"])
+def test_the_table_in_the_text_is_the_committed_one(path):
+    text = (pathlib.Path(__file__).parent.parent / path).read_text()
+    assert pretrained.markdown_table(pretrained.read_table("ladder")) in text
 
 
 # --- attributes ------------------------------------------------------------------------------------
