@@ -631,8 +631,8 @@ class Recipe:
 
 RECIPES = {
     "srcnn": Recipe(steps=1_200, patch=64, learning_rate=1e-3, loss="mse"),
-    "dcgan": Recipe(steps=500, learning_rate=5e-4, loss="mse", discriminator="published", adversarial=3e-3),
-    "dcgan-repaired": Recipe(steps=500, learning_rate=5e-4, loss="mse", discriminator="repaired", adversarial=3e-3),
+    "dcgan": Recipe(steps=4_000, learning_rate=5e-4, loss="mse", discriminator="published", adversarial=1e-3),
+    "dcgan-repaired": Recipe(steps=4_000, learning_rate=5e-4, loss="mse", discriminator="repaired", adversarial=1e-3),
     "srresnet": Recipe(steps=4_000, patch=64, learning_rate=5e-4, loss="mse"),
     "srgan": Recipe(
         steps=400, learning_rate=1e-4, loss="mse", start="srresnet",
