@@ -481,6 +481,9 @@ def c04_schedule(schedule):
     require(rates[4] > -1e-6, "your cosine ends at minus the peak: a cosine runs from 1 to -1, so take (1 + cos) / 2")
     missed = 1 + np.cos(np.pi * 0.6)
     require(not np.isclose(rates[3], missed), "the cosine must start at the end of the warm-up: count progress from there, (step - warmup) / (steps - warmup)")
+    early = float(schedule(400, 2.0, 1000, 200))
+    require(not np.isclose(early, 1.5), "that is a straight line: a quarter of the way down half a cosine of peak 2.0 stands at 1.71, you return 1.5")
+    require(np.isclose(early, 1 + np.sqrt(0.5)), f"a quarter of the way down you return {early:.3f}; expected 1.707, half a cosine")
     require(np.allclose(rates[3:], [1, 0], atol=1e-6), f"halfway down and at the end you return {rates[3:]}; expected 1 and 0")
 
 
@@ -490,7 +493,8 @@ def c04_diagnose(diagnose):
 
     def log(d_real, d_fake, pixel=0.03, late_real=None, late_fake=None):
         late_real, late_fake = late_real or d_real, late_fake or d_fake
-        return {"d_real": [d_real] * 90 + [late_real] * 10, "d_fake": [d_fake] * 90 + [late_fake] * 10, "pixel": [0.03] * 99 + [pixel]}
+        columns = {"d_real": [d_real] * 90 + [late_real] * 10, "d_fake": [d_fake] * 90 + [late_fake] * 10}
+        return {**columns, "pixel": [0.03] * 99 + [pixel], "val_psnr": [None] * 99 + [28.0]}
 
     answer = diagnose(log(0.6, 0.4))
     require(answer not in (None, Ellipsis), f"the result is {answer}; replace the dots with your code and return one of the four words")
@@ -505,3 +509,9 @@ def c04_diagnose(diagnose):
     require(answer == "healthy", f"a draw at the start is normal; you say {answer!r}: judge the last tenth, not the start")
     answer = diagnose(log(0.99, 0.01, pixel=float("nan")))
     require(answer == "broken", f"a NaN must win over everything else; you say {answer!r}: look for it first, in every column, with np.isfinite")
+    answer = diagnose(log(0.6, 0.4, pixel=float("inf")))
+    require(answer == "broken", f"infinity is not finite either; you say {answer!r}: use np.isfinite, not np.isnan")
+    answer = diagnose(log(0.95, 0.3))
+    require(answer == "healthy", f"D(real) 0.95 against D(fake) 0.3: you say {answer!r}, but D wins only if both limits are passed")
+    answer = diagnose(log(0.7, 0.699))
+    require(answer == "discriminator is blind", f"D(real) 0.7 against D(fake) 0.699: you say {answer!r}; blind means close together, wherever that is")

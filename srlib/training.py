@@ -52,7 +52,10 @@ gen_math_ops.add_n = add_in_order
 
 
 def cosine_schedule(peak, steps):
-    """Learning rate that rises from 0 to `peak` in the first steps, then falls along half a cosine to 0."""
+    """Learning rate that rises from 0 to `peak` in the first steps, then falls along half a cosine towards 0.
+
+    Keras counts the `steps` of the fall from the end of the warm-up, so the last rate is small, but not 0.
+    """
     if peak < 0 or steps < 1:
         raise ValueError(f"peak is {peak} and steps {steps}; expected a learning rate >= 0 and steps >= 1")
     warmup = min(100, steps // 10)

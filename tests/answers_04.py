@@ -24,13 +24,35 @@ def schedule_to_minus(step, peak, steps, warmup):
     return peak * step / warmup if step < warmup else peak * np.cos(np.pi * (step - warmup) / (steps - warmup))
 
 
+def schedule_straight(step, peak, steps, warmup):
+    return peak * step / warmup if step < warmup else peak * (steps - step) / (steps - warmup)
+
+
 def diagnose(history, part=slice(-10, None), guard=True):
-    if guard and not all(np.all(np.isfinite(column)) for column in history.values()):
+    if guard and not all(np.isfinite([v for v in column if v is not None]).all() for column in history.values()):
         return "broken"
     real, fake = np.mean(history["d_real"][part]), np.mean(history["d_fake"][part])
     if real > 0.9 and fake < 0.1:
         return "discriminator wins"
     return "discriminator is blind" if abs(real - fake) < 0.005 else "healthy"
+
+
+def diagnose_nan_only(history):
+    if any(v is not None and np.isnan(v) for column in history.values() for v in column):
+        return "broken"
+    return diagnose(history, guard=False)
+
+
+def diagnose_either(history):
+    answer = diagnose(history)
+    late = np.mean(history["d_real"][-10:]), np.mean(history["d_fake"][-10:])
+    return "discriminator wins" if answer == "healthy" and (late[0] > 0.9 or late[1] < 0.1) else answer
+
+
+def diagnose_around_half(history):
+    answer = diagnose(history)
+    blind = all(abs(np.mean(history[name][-10:]) - 0.5) < 0.005 for name in ("d_real", "d_fake"))
+    return "healthy" if answer == "discriminator is blind" and not blind else answer
 
 
 ANSWERS = {
@@ -56,6 +78,7 @@ ANSWERS = {
         "wrong": [
             (lambda step, peak, steps, warmup: peak * (1 + np.cos(np.pi * step / steps)) / 2, "no warm-up"),
             (schedule_to_minus, "minus the peak"),
+            (schedule_straight, "straight line"),
         ],
     },
     "c04_diagnose": {
@@ -64,6 +87,9 @@ ANSWERS = {
         "wrong": [
             (lambda history: diagnose(history, part=slice(None)), "the last tenth"),
             (lambda history: diagnose(history, guard=False), "NaN must win"),
+            (diagnose_nan_only, "infinity"),
+            (diagnose_either, "both limits"),
+            (diagnose_around_half, "close together"),
         ],
     },
 }
