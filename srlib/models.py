@@ -257,8 +257,9 @@ def patch_discriminator(filters=32, depth=4):
     """Spectrally normalised discriminator that judges patches: one logit per 16x16 region.
 
     Each level is a 3x3 convolution and 2x2 average pooling instead of a strided convolution: pooling
-    looks at every pixel alike, so it does not teach the generator a checkerboard. Spectral
-    normalisation (Miyato et al. 2018) bounds its slope; patches are pix2pix's (Isola et al. 2017).
+    looks at every pixel alike, so it does not teach the generator a checkerboard. Beside the image it gets
+    a magnified copy of its fine detail, in which a faint grid is loud. Spectral normalisation (Miyato et al.
+    2018) bounds the slope of every convolution; patches are pix2pix's (Isola et al. 2017).
     Returns (N, H/16, W/16, 1).
     """
 
