@@ -634,11 +634,11 @@ class Recipe:
 
 RECIPES = {
     "srcnn": Recipe(steps=1_200, patch=64, learning_rate=1e-3, loss="mse"),
-    "dcgan": Recipe(steps=4_000, learning_rate=5e-4, loss="mse", discriminator="published", adversarial=1e-3),
-    "dcgan-repaired": Recipe(steps=4_000, learning_rate=5e-4, loss="mse", discriminator="repaired", adversarial=1e-3),
-    "srresnet": Recipe(steps=4_000, patch=64, learning_rate=5e-4, loss="mse"),
+    "dcgan": Recipe(steps=2_000, learning_rate=5e-4, loss="mse", discriminator="published", adversarial=1e-3),
+    "dcgan-repaired": Recipe(steps=2_000, learning_rate=5e-4, loss="mse", discriminator="repaired", adversarial=1e-3),
+    "srresnet": Recipe(steps=4_000, learning_rate=5e-4, loss="mse"),
     "srgan": Recipe(
-        steps=400, learning_rate=1e-4, loss="mse", start="srresnet",
+        steps=600, learning_rate=1e-4, loss="mse", start="srresnet",
         discriminator="srgan", perceptual=0.05, adversarial=1e-3,
     ),
     "edsr": Recipe(steps=4_000, learning_rate=5e-4),

@@ -37,6 +37,28 @@ def test_training_does_not_clip_but_inference_does():
     np.testing.assert_array_equal(layer(values), [0, 0.5, 1])
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_the_fused_batch_normalization_equals_keras_own(training):
+    x = np.random.default_rng(0).normal(0.3, 2, (4, 8, 8, 5)).astype("float32")
+    ours, theirs = models.BatchNormalization(momentum=0.8), keras.layers.BatchNormalization(momentum=0.8)
+    for layer in (ours, theirs):
+        layer.build(x.shape)
+        layer.set_weights([np.linspace(0.5, 2, 5), np.linspace(-1, 1, 5), np.linspace(-0.5, 0.5, 5), np.linspace(1, 3, 5)])
+    np.testing.assert_allclose(ours(x, training=training), theirs(x, training=training), atol=2e-6)
+    np.testing.assert_allclose(ours.moving_mean, theirs.moving_mean, atol=1e-6)
+    old = np.linspace(1, 3, 5)
+    new = 0.8 * old + 0.2 * x.var(axis=(0, 1, 2), ddof=1) if training else old  # unbiased
+    np.testing.assert_allclose(ours.moving_variance, new, rtol=1e-5)
+
+
+def test_a_frozen_batch_normalization_collects_no_averages():
+    layer = models.BatchNormalization()
+    x = np.ones((2, 4, 4, 3), "float32")
+    layer.trainable = False
+    layer(x, training=True)
+    np.testing.assert_array_equal(layer.moving_mean, 0)
+
+
 def test_pixel_shuffle_equals_its_definition():
     x = np.random.default_rng(0).random((2, 3, 5, 12), "float32")
     expected = x.reshape(2, 3, 5, 2, 2, 3).transpose(0, 1, 3, 2, 4, 5).reshape(2, 6, 10, 3)

@@ -84,6 +84,12 @@ def test_links_lead_somewhere():
                 assert (path.parent / target.split("#")[0]).exists(), f"{path.name} links to {target}"
 
 
+def test_nothing_else_stands_at_the_top():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    allowed = {".ci", ".gitignore", "LICENSE", "README.md", "environment.yml", "notebooks", "pyproject.toml", "srlib", "tests"}
+    assert {name.split("/")[0] for name in listed} <= allowed
+
+
 def test_no_machine_path_is_tracked():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
     forbidden = re.compile(r"(?<![\w.])/(?:home|root|Users|tmp|work|mnt)/\w")
