@@ -634,14 +634,14 @@ class Recipe:
 
 RECIPES = {
     "srcnn": Recipe(steps=1_200, patch=64, learning_rate=1e-3, loss="mse"),
-    "dcgan": Recipe(steps=2_000, learning_rate=5e-4, loss="mse", discriminator="published", adversarial=1e-3),
-    "dcgan-repaired": Recipe(steps=2_000, learning_rate=5e-4, loss="mse", discriminator="repaired", adversarial=1e-3),
-    "srresnet": Recipe(steps=4_000, learning_rate=5e-4, loss="mse"),
+    "dcgan": Recipe(steps=1_200, learning_rate=5e-4, loss="mse", discriminator="published", adversarial=1e-3),
+    "dcgan-repaired": Recipe(steps=1_200, learning_rate=5e-4, loss="mse", discriminator="repaired", adversarial=1e-3),
+    "srresnet": Recipe(steps=8_000, patch=96, learning_rate=5e-4, loss="mse"),
     "srgan": Recipe(
         steps=600, learning_rate=1e-4, loss="mse", start="srresnet",
         discriminator="srgan", perceptual=0.05, adversarial=1e-3,
     ),
-    "edsr": Recipe(steps=4_000, learning_rate=5e-4),
+    "edsr": Recipe(steps=8_000, patch=96, learning_rate=5e-4),
     "facesr": Recipe(steps=14_000, learning_rate=6e-4),
     "facesr-gan": Recipe(
         steps=4_500, learning_rate=4e-4, start="facesr", discriminator="patch", relativistic=True,
