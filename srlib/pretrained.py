@@ -121,6 +121,13 @@ def save(name, weights, entry, log, folder=FOLDER, snapshots=None):
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 
+def save_repeat(name, val_psnr):
+    """Note the validation PSNR of a further training with another seed, for `cost`; the weights stay the first's."""
+    index = _index()
+    index[name] = {**info(name), "val_psnr_repeats": [*info(name).get("val_psnr_repeats", []), val_psnr]}
+    (FOLDER / "index.json").write_text(json.dumps(index, indent=1) + "\n")
+
+
 def _thin_csv(log, every=50):
     lines = [",".join(log)]
     for end in range(every, len(log["step"]) + 1, every):

@@ -704,8 +704,8 @@ class _Snapshots(keras.callbacks.Callback):
             np.save(self.folder / f"{step:07d}.npy", data.to_uint8(predict(self.model.ema, self.lr)))
 
 
-def train_rung(name, folder, recipe=None, photos=None):
-    """Train a rung by its recipe, resuming in `folder`.
+def train_rung(name, folder, recipe=None, photos=None, seed=0):
+    """Train a rung by its recipe, resuming in `folder`. seed: of the first weights and of the order of the batches.
 
     Returns the weights of the EMA generator, the index entry, the history, and the snapshots: a dict from the step
     to the two bundled portraits enlarged at that step, uint8 (2, 128, 128, 3).
@@ -713,10 +713,10 @@ def train_rung(name, folder, recipe=None, photos=None):
     recipe = recipe or RECIPES[name]
     photos = photos or data.load()
     start_weights = pretrained.load_arrays(recipe.start) if recipe.start else None
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(seed)
     trainer = build_trainer(name, recipe, start_weights)
     history = fit(
-        trainer, photos.train, recipe.steps, recipe.batch, photos.val[:100], folder, every=250, patch=recipe.patch,
+        trainer, photos.train, recipe.steps, recipe.batch, photos.val[:100], folder, seed, every=250, patch=recipe.patch,
         callbacks=[_Snapshots(pathlib.Path(folder) / "snapshots", recipe)],
     )  # fmt: skip
     lr, hr = data.pairs(photos.val)
@@ -743,18 +743,22 @@ def main(arguments=None):
     parser.add_argument("--folder", help="for checkpoints, history and weights (default: SRLIB_HOME/runs/NAME)")
     parser.add_argument("--data", help="sample, celeba or a folder (default: SRLIB_DATA)")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
-    parser.add_argument("--ship", action="store_true", help="also write the weights into the package")
+    parser.add_argument("--seed", type=int, default=0, help="another one repeats a training, to see how far its result varies")
+    parser.add_argument("--ship", action="store_true", help="also write into the package: the weights, or a repeat's validation PSNR")
     options = parser.parse_args(arguments)
     recipe = RECIPES[options.name]
     if options.steps:
         recipe = dataclasses.replace(recipe, steps=options.steps)
-    folder = pathlib.Path(options.folder or runtime.home() / "runs" / options.name)
+    folder = pathlib.Path(options.folder or runtime.home() / "runs" / (options.name + (f"-seed{options.seed}" if options.seed else "")))
     folder.mkdir(parents=True, exist_ok=True)
     photos = data.load(options.data, runtime.PROFILES["full"])
     print(f"{options.name}: {recipe}\n{photos.description}; {runtime.best_precision()}", flush=True)
-    weights, entry, history, snapshots = train_rung(options.name, folder, recipe, photos)
-    for target in [folder / "weights"] + ([pretrained.FOLDER] if options.ship else []):
-        pretrained.save(options.name, weights, entry, history, target, snapshots)
+    weights, entry, history, snapshots = train_rung(options.name, folder, recipe, photos, options.seed)
+    pretrained.save(options.name, weights, entry, history, folder / "weights", snapshots)
+    if options.ship and options.seed:
+        pretrained.save_repeat(options.name, entry["val_psnr"])
+    elif options.ship:
+        pretrained.save(options.name, weights, entry, history, pretrained.FOLDER, snapshots)
     print(json.dumps(entry, indent=1))
 
 

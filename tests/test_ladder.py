@@ -230,9 +230,11 @@ def test_the_sample_does_not_overwrite_the_ladder(tmp_path, monkeypatch):
 def test_seed_spread_appears_where_a_network_was_trained_more_than_once(weights, tmp_path, monkeypatch, capsys):
     folder = shutil.copytree(weights, tmp_path / "again")
     index = json.loads((folder / "index.json").read_text())
-    index["srcnn"] |= {"val_psnr": 26.0, "val_psnr_repeats": [26.2, 26.4]}
+    index["srcnn"] |= {"val_psnr": 26.0}
     (folder / "index.json").write_text(json.dumps(index))
     monkeypatch.setattr(pretrained, "FOLDER", folder)
+    for val_psnr in (26.2, 26.4):
+        pretrained.save_repeat("srcnn", val_psnr)
     assert pretrained.cost("srcnn")["trainings"] == 3 and pretrained.cost("srcnn")["seed_sd"] == pytest.approx(0.2)
     assert pretrained.cost("facesr-light")["trainings"] == 1 and pretrained.cost("facesr-light")["seed_sd"] == ""
     results = {name: {"psnr": np.arange(3.0)} for name in ("bicubic", "srcnn")}
