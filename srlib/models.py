@@ -169,25 +169,29 @@ def dcgan_generator():
 
 
 def srresnet_block(x, filters=64):
-    """Conv-BN-PReLU-Conv-BN plus the identity (Ledig et al. 2017, figure 4)."""
+    """Conv-BN-PReLU-Conv-BN plus the identity (Ledig et al. 2017, figure 4).
+
+    The last scale starts at zero, so that every block starts as the identity (Goyal et al. 2017, section 5.1).
+    """
     y = BatchNormalization()(conv(filters)(x))
     y = layers.PReLU(shared_axes=[1, 2])(y)
-    y = BatchNormalization()(conv(filters)(y))
+    y = BatchNormalization(gamma_initializer="zeros")(conv(filters)(y))
     return layers.Add()([x, y])
 
 
 def srresnet(blocks=16, filters=64):
     """SRResNet, also SRGAN's generator (Ledig et al. 2017, figure 4): 9x9 head, blocks, two pixel shuffles."""
     inputs = image_input()
-    head = layers.PReLU(shared_axes=[1, 2])(conv(filters, 9)(inputs))
+    head = layers.PReLU(shared_axes=[1, 2])(conv(filters, 9)(layers.Rescaling(1.0, -0.5)(inputs)))
     x = head
     for _ in range(blocks):
         x = srresnet_block(x, filters)
-    x = layers.Add()([head, BatchNormalization()(conv(filters)(x))])
+    x = layers.Add()([head, BatchNormalization(gamma_initializer="zeros")(conv(filters)(x))])
     for _ in range(2):
         x = PixelShuffle(2)(conv(4 * filters, kernel_initializer=ICNR(2))(x))
         x = layers.PReLU(shared_axes=[1, 2])(x)
-    return as_generator("srresnet", inputs, conv(3, 9)(x))
+    x = to_float32(conv(3, 9)(x))
+    return as_generator("srresnet", inputs, layers.Rescaling(1.0, 0.5, dtype="float32")(x))
 
 
 def edsr_block(x, filters=64):
