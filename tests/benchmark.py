@@ -434,7 +434,7 @@ def quickstart_rows(options):
     def run():
         notebook = quickstart_cells()
         with mock.patch.dict(os.environ, variables):
-            nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
+            nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute(stderr=subprocess.DEVNULL)
         pictures = [output for output in notebook.cells[-1].outputs if "image/png" in output.get("data", {})]
         assert pictures, "the last cell drew nothing"
 
@@ -472,7 +472,8 @@ from PIL import Image
 from srlib import data, pretrained
 width, height = map(int, sys.argv[1:3])
 photo = np.asarray(Image.fromarray(data.portraits()[1]).resize((width, height), Image.Resampling.BICUBIC))
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024) / (2**20 if sys.platform == "darwin" else 1)
+unit = 2**20 if sys.platform == "darwin" else 2**10  # of ru_maxrss in a MiB
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 pretrained.enlarge(photo[:64, :64], verbose=0)  # warm-up: TensorFlow, weights, the first graph
 before, wall, cpu = peak(), time.perf_counter(), time.process_time()
 result = pretrained.enlarge(photo, verbose=0)
