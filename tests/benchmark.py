@@ -1,7 +1,7 @@
 """How fast is it here? The roof of the machine first, then every part of the course as a share of it.
 
     python tests/benchmark.py                       # everything; about half an hour on two idle cores
-    python tests/benchmark.py --quick               # one short window a row: does it run?
+    python tests/benchmark.py --quick               # one short call a row: does it run?
     python tests/benchmark.py --only roof loop      # parts, see PARTS
 
 Prints Markdown and writes a CSV file. No test looks at these numbers: they are facts about one machine.
@@ -45,7 +45,6 @@ sys.path.insert(0, str(ROOT))
 
 from srlib import data, runtime  # noqa: E402
 
-BATCH = 16
 POLICIES = ("float32", "mixed_bfloat16")
 NOISE = 0.1  # of a core: what others may take during a window
 COLUMNS = {  # of the CSV file: the title in the Markdown tables
@@ -92,10 +91,10 @@ def window(run, seconds):
     return Window(wall / calls, cpu / calls, max(machine - cpu, 0.0) / wall)  # max keeps NaN out of the way on purpose
 
 
-def measure(cases, options, warmups=2, seconds=None):
+def measure(cases, options, warmups=None, seconds=None):
     """Quiet windows of every case, taken in turn: a dict name -> list of `Window`. cases: dict name -> function."""
     for run in cases.values():
-        for _ in range(warmups):
+        for _ in range(options.warmups if warmups is None else warmups):
             run()
     found = {name: [] for name in cases}
     for _ in range(3 * options.repeats):
@@ -133,7 +132,7 @@ def row(part, case, windows, work=1.0, unit="s", precision="", gflop=0.0, roof=N
 
 
 @functools.cache
-def faces(count=BATCH):
+def faces(count):
     """Real pixels for a batch: the bundled portraits and crops of the sample photos, (lr, hr) as tensors."""
     limits = runtime.Profile("benchmark", max(count - 2, 1), 1, 1, 1, 1, 1, 1, 1)
     pixels = np.concatenate([data.portraits(), data.sample(limits).train])[:count]
@@ -146,7 +145,7 @@ def roof_rows(options):
     cases, work, side, depth = {}, {}, 512 if options.quick else 2048, 8
     rng = np.random.default_rng(0)
     matrices = rng.normal(0, 1 / math.sqrt(side), (2, side, side))
-    images, kernel = rng.normal(size=(BATCH, 32, 32, 64)), rng.normal(0, 1 / 24, (3, 3, 64, 64))
+    images, kernel = rng.normal(size=(16, 32, 32, 64)), rng.normal(0, 1 / 24, (3, 3, 64, 64))
 
     @tf.function
     def convolve(x, kernel):
@@ -160,7 +159,7 @@ def roof_rows(options):
         cases["matmul", policy] = functools.partial(product, *tf.unstack(tf.cast(matrices, dtype)))
         cases["conv", policy] = functools.partial(convolve, tf.cast(images, dtype), tf.cast(kernel, dtype))
         work["matmul", policy] = 2 * side**3 / 1e9
-        work["conv", policy] = depth * 2 * 9 * 64 * 64 * BATCH * 32 * 32 / 1e9
+        work["conv", policy] = depth * 2 * 9 * 64 * 64 * 16 * 32 * 32 / 1e9
     titles = {"matmul": f"matmul {side}x{side}", "conv": "conv 3x3, 64 channels, 32x32, batch 16"}
     return {
         key: row("roof", titles[key[0]], windows, unit="ms", precision=key[1], gflop=work[key])
@@ -206,10 +205,10 @@ def distinct_networks():
 
 
 def network_rows(options, roof):
-    """Forward pass, pixel step and adversarial step of every network, at batch 16, 32x32 -> 128x128."""
+    """Forward pass, pixel step and adversarial step of every network, 32x32 -> 128x128."""
     from srlib import models, training
 
-    rows = []
+    rows, batch = [], faces(options.batch)
     for names in distinct_networks():
         if options.networks and not set(names) & set(options.networks):
             continue
@@ -220,22 +219,22 @@ def network_rows(options, roof):
             pixel = build(names[0], recipe, policy)
             forward = runtime.load_tensorflow().function(functools.partial(pixel.generator, training=False))
             one = models.gflops(pixel.generator)
-            cases["forward", policy] = functools.partial(forward, faces()[0])
+            cases["forward", policy] = functools.partial(forward, batch[0])
             facts["forward", policy] = one, f"{pixel.generator.count_params():,} parameters, {one:.2f} GFLOP/image"
-            cases["pixel step", policy] = train_step(pixel, faces())
+            cases["pixel step", policy] = train_step(pixel, batch)
             facts["pixel step", policy] = 3 * one, ""
             for name in names:
                 recipe = training.RECIPES[name]
                 if recipe.discriminator:
                     trainer = build(name, recipe, policy)
                     cost, case = step_gflop(trainer), f"adversarial step {name}"
-                    cases[case, policy] = train_step(trainer, faces())
+                    cases[case, policy] = train_step(trainer, batch)
                     seen = "D and VGG" if recipe.perceptual else "D"
                     facts[case, policy] = cost, f"{recipe.discriminator} D; {seen} see {trainer.window_size} px; {cost:.1f} GFLOP/image"
         for (case, policy), windows in measure(cases, options).items():
             gflop, note = facts[case, policy]
             label = f"{names[0]}: {case}"
-            rows.append(row("networks", label, windows, BATCH, "images/s", policy, BATCH * gflop, roof, note))
+            rows.append(row("networks", label, windows, options.batch, "images/s", policy, options.batch * gflop, roof, note))
         cases.clear()
         _forget()
     return rows
@@ -294,13 +293,13 @@ def published_discriminator(filters=64):
 
 
 def loop_rows(options, roof):
-    """SRGAN's step (SRResNet-16, VGG features on, batch 16): a plain loop against ours, in turns."""
+    """SRGAN's step (SRResNet-16, VGG features on): a plain loop against ours, in turns."""
     from srlib import losses, models, training
 
     tf = runtime.load_tensorflow()
     import keras
 
-    lr, hr = faces()
+    lr, hr = batch = faces(options.batch)
     best, recipe = runtime.best_precision(), training.RECIPES["srgan"]
     cases, cost = {}, {}
     with runtime.precision("float32"):
@@ -321,15 +320,15 @@ def loop_rows(options, roof):
     for policy in dict.fromkeys(("float32", best)):
         trainer = build("srgan", recipe, policy)
         trainer.window_size = data.HR_SIZE  # VGG and D see the whole image, as in the plain loop
-        cases["ours, equal: the same networks, taps and whole image", policy] = train_step(trainer, faces())
+        cases["ours, equal: the same networks, taps and whole image", policy] = train_step(trainer, batch)
         cost["ours, equal: the same networks, taps and whole image", policy] = step_gflop(trainer)
     for name in ("srgan", "facesr-gan"):
         trainer = build(name, training.RECIPES[name], best)
         label = f"ours, recipe {name}: VGG and D see {trainer.window_size} px"
-        cases[label, best], cost[label, best] = train_step(trainer, faces()), step_gflop(trainer)
+        cases[label, best], cost[label, best] = train_step(trainer, batch), step_gflop(trainer)
     assert all(variable.dtype == tf.float32 for variable in tutorial[0].weights)
     timed = measure(cases, options)
-    rows = {key: row("loop", key[0], windows, BATCH, "images/s", key[1], BATCH * cost[key], roof) for key, windows in timed.items()}
+    rows = {key: row("loop", key[0], windows, options.batch, "images/s", key[1], options.batch * cost[key], roof) for key, windows in timed.items()}
     first, strict = (rows[name, "float32"]["median"] for name in (list(plain)[0], list(plain)[2]))
     for line in rows.values():
         line["note"] = f"{line['median'] / first:.1f}x the first row, {line['median'] / strict:.1f}x the plain loop with srlib's layers"
@@ -348,8 +347,8 @@ def input_rows(options):
     limits = runtime.Profile("benchmark", None, None, 1, 1, 1, 1, 1, 1)
     step_cpu = {}
     for name in ("facesr", "facesr-light"):
-        run = train_step(build(name, training.RECIPES[name], runtime.best_precision()), faces())
-        step_cpu[name] = statistics.median(w.cpu for w in measure({name: run}, options)[name]) / BATCH
+        run = train_step(build(name, training.RECIPES[name], runtime.best_precision()), faces(options.batch))
+        step_cpu[name] = statistics.median(w.cpu for w in measure({name: run}, options)[name]) / options.batch
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, {"SRLIB_HOME": folder}):
         photos = pathlib.Path(folder) / "photos"
         photos.mkdir()
@@ -363,7 +362,7 @@ def input_rows(options):
                 data.read_folder(photos, limits)
 
         def consume(pixels):
-            for _ in data.batches(pixels, BATCH, steps):
+            for _ in data.batches(pixels, options.batch, steps):
                 pass
 
         prepared = data.read_folder(photos, limits).train
@@ -374,7 +373,7 @@ def input_rows(options):
         del prepared, sources  # or Windows could not delete the file
     for name, windows in timed.items():
         once = name.startswith("folder")
-        line = row("input", name, windows, count if once else steps * BATCH, "images/s")
+        line = row("input", name, windows, count if once else steps * options.batch, "images/s")
         shares = ", ".join(f"{line['cpu_ms'] / 1000 / cpu:.1%} of {rung}'s" for rung, cpu in step_cpu.items())
         line["note"] = f"{count} files of 178x218, not in a step" if once else f"CPU time: {shares} pixel step"
         rows.append(line)
@@ -505,7 +504,7 @@ PARTS = {
 }  # fmt: skip
 
 
-def machine_lines():
+def machine_lines(batch):
     """What was measured on what, in a few lines."""
     text = ""
     with contextlib.suppress(OSError):
@@ -519,7 +518,7 @@ def machine_lines():
         f"- {model.group(1) if model else platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
         f"{', '.join(flags) or 'no vector flags known'}; {runtime.gpu_count()} GPU; {platform.system()}",
         f"- Python {platform.python_version()}, TensorFlow {tf.__version__}, {versions}; fastest precision here: {runtime.best_precision()}",
-        f"- load average at the start: {load}; batch {BATCH}, 32x32 -> 128x128",
+        f"- load average at the start: {load}; batch {batch}, 32x32 -> 128x128",
     ]
 
 
@@ -547,12 +546,14 @@ def main(arguments=None):
     parser.add_argument("--networks", nargs="+", help="rungs of the ladder for `networks` and `inference` (default: all)")
     parser.add_argument("--repeats", type=int, default=7, help="windows a row (default: 7)")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a window (default: 1)")
-    parser.add_argument("--quick", action="store_true", help="one call a row, small files: to see that it runs")
+    parser.add_argument("--batch", type=int, default=16, help="images a training step (default: 16)")
+    parser.add_argument("--quick", action="store_true", help="one call a row, two images a step, few files: to see that it runs")
     parser.add_argument("--csv", help="where to write the CSV file (default: SRLIB_HOME/benchmark.csv)")
     options = parser.parse_args(arguments)
+    options.warmups = 2
     if options.quick:
-        options.repeats, options.seconds = 1, 0.0
-    print("\n".join(["# Benchmark", "", *machine_lines()]), flush=True)
+        options.batch, options.repeats, options.seconds, options.warmups = min(options.batch, 2), 1, 0.0, 1
+    print("\n".join(["# Benchmark", "", *machine_lines(options.batch)]), flush=True)
     rows, roof = [], None
     if set(options.only) & {"roof", "networks", "loop"}:
         found = roof_rows(options)
