@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import subprocess
 import sys
 import time
@@ -125,22 +126,32 @@ def graph_gflop(run, *arguments):
     return total / 1e9
 
 
-@pytest.mark.parametrize("name", ["facesr-light", "facesr-light-gan"])
-def test_a_steps_operations_are_those_of_its_graph(name):
-    try:
-        trainer = benchmark.build(name, training.RECIPES[name], "float32")
-    except FileNotFoundError as error:
-        pytest.skip(f"no VGG weights here: {str(error).splitlines()[0]}")
+def small_features():
+    inputs = keras.Input((None, None, 3))
+    features = keras.Model(inputs, models.conv(16)(models.conv(8)(inputs)))
+    features.trainable = False
+    return features
+
+
+@pytest.mark.parametrize("adversarial", [False, True])
+def test_a_steps_operations_are_those_of_its_graph(adversarial):
+    generator = models.facesr(blocks=4, filters=32, tail=())
+    if adversarial:
+        trainer = training.GANTrainer(generator, models.patch_discriminator(), small_features(), window_size=128)
+        trainer.compile(keras.optimizers.Adam(), keras.optimizers.Adam())
+        trainer.window = lambda *images: images  # the whole image: a cut at a random place has no size before it runs
+    else:
+        trainer = training.PixelTrainer(generator)
+        trainer.compile(keras.optimizers.Adam())
     batch = tf.zeros((2, 32, 32, 3)), tf.zeros((2, 128, 128, 3))
     counted, executed = 2 * benchmark.step_gflop(trainer), graph_gflop(tf.function(trainer.train_step), batch)
     # first layers need no gradient of their input, and the bicubic skip is not counted
-    assert 0.9 * counted < executed < 1.05 * counted, (counted, executed)
+    assert 0.93 * counted < executed < 1.05 * counted, (counted, executed)
 
 
 def test_the_plain_loop_trains_both_networks():
     generator, discriminator = models.facesr(blocks=1, filters=8, tail=()), models.srgan_discriminator(filters=4)
-    inputs = keras.Input((None, None, 3))
-    features = keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs))
+    features = small_features()
     before = [[w.numpy().copy() for w in network.weights] for network in (generator, discriminator)]
     lr, hr = data.pairs(data.portraits())
     step = benchmark.plain_loop(generator, discriminator, features)
@@ -181,9 +192,10 @@ def test_the_machines_own_work_is_not_noise():
         while time.process_time() < end:
             math.sqrt(2.0)
 
-    alone = min((benchmark.window(busy, 0.0) for _ in range(3)), key=lambda w: w.others)
-    assert alone.cpu == pytest.approx(0.5, abs=0.1) and alone.wall >= 0.4
-    assert math.isnan(alone.others) or 0 <= alone.others < 2 * (math.inf if benchmark.os.cpu_count() is None else benchmark.os.cpu_count())
+    found = benchmark.window(busy, 0.0)
+    assert found.cpu == pytest.approx(0.5, abs=0.1) and found.wall > 0.4
+    cores = found.others + found.cpu / found.wall  # of all processes together
+    assert math.isnan(cores) or cores < os.cpu_count() + 0.2
 
 
 def test_the_first_picture_is_a_restored_face():
