@@ -88,7 +88,7 @@ def window(run, seconds):
         run()
         calls += 1
     wall, cpu, machine = time.perf_counter() - wall, own_cpu() - cpu, machine_cpu() - machine
-    return Window(wall / calls, cpu / calls, max(machine - cpu, 0.0) / wall)  # max keeps NaN out of the way on purpose
+    return Window(wall / calls, cpu / calls, max(machine - cpu, 0.0) / wall)  # NaN stays NaN
 
 
 def measure(cases, options, warmups=None, seconds=None):
@@ -101,7 +101,8 @@ def measure(cases, options, warmups=None, seconds=None):
         for name, run in cases.items():
             if sum(not w.others > NOISE for w in found[name]) < options.repeats:
                 found[name].append(window(run, options.seconds if seconds is None else seconds))
-    return {name: sorted(ws, key=lambda w: 0 if math.isnan(w.others) else w.others)[: options.repeats] for name, ws in found.items()}
+    quietest = functools.partial(sorted, key=lambda w: 0 if math.isnan(w.others) else w.others)
+    return {name: quietest(windows)[: options.repeats] for name, windows in found.items()}
 
 
 def row(part, case, windows, work=1.0, unit="s", precision="", gflop=0.0, roof=None, note=""):
@@ -230,7 +231,8 @@ def network_rows(options, roof):
                     cost, case = step_gflop(trainer), f"adversarial step {name}"
                     cases[case, policy] = train_step(trainer, batch)
                     seen = "D and VGG" if recipe.perceptual else "D"
-                    facts[case, policy] = cost, f"{recipe.discriminator} D; {seen} see {trainer.window_size} px; {cost:.1f} GFLOP/image"
+                    note = f"{recipe.discriminator} D; {seen} see {trainer.window_size} px; {cost:.1f} GFLOP/image"
+                    facts[case, policy] = cost, note
         for (case, policy), windows in measure(cases, options).items():
             gflop, note = facts[case, policy]
             label = f"{names[0]}: {case}"
@@ -296,7 +298,6 @@ def loop_rows(options, roof):
     """SRGAN's step (SRResNet-16, VGG features on): a plain loop against ours, in turns."""
     from srlib import losses, models, training
 
-    tf = runtime.load_tensorflow()
     import keras
 
     lr, hr = batch = faces(options.batch)
@@ -315,8 +316,8 @@ def loop_rows(options, roof):
     for name, (generator, discriminator) in plain.items():
         step = plain_loop(generator, discriminator, features)
         cases[name, "float32"] = lambda step=step: float(step(lr, hr)[0])
-        whole = 3 * models.gflops(generator) + 7 * models.gflops(discriminator, data.HR_SIZE) + 3 * models.gflops(features, data.HR_SIZE)
-        cost[name, "float32"] = whole
+        judges = 7 * models.gflops(discriminator, data.HR_SIZE) + 3 * models.gflops(features, data.HR_SIZE)
+        cost[name, "float32"] = 3 * models.gflops(generator) + judges
     for policy in dict.fromkeys(("float32", best)):
         trainer = build("srgan", recipe, policy)
         trainer.window_size = data.HR_SIZE  # VGG and D see the whole image, as in the plain loop
@@ -326,12 +327,14 @@ def loop_rows(options, roof):
         trainer = build(name, training.RECIPES[name], best)
         label = f"ours, recipe {name}: VGG and D see {trainer.window_size} px"
         cases[label, best], cost[label, best] = train_step(trainer, batch), step_gflop(trainer)
-    assert all(variable.dtype == tf.float32 for variable in tutorial[0].weights)
     timed = measure(cases, options)
-    rows = {key: row("loop", key[0], windows, options.batch, "images/s", key[1], options.batch * cost[key], roof) for key, windows in timed.items()}
+    rows = {
+        (name, policy): row("loop", name, windows, options.batch, "images/s", policy, options.batch * cost[name, policy], roof)
+        for (name, policy), windows in timed.items()
+    }
     first, strict = (rows[name, "float32"]["median"] for name in (list(plain)[0], list(plain)[2]))
     for line in rows.values():
-        line["note"] = f"{line['median'] / first:.1f}x the first row, {line['median'] / strict:.1f}x the plain loop with srlib's layers"
+        line["note"] = f"{line['median'] / first:.1f}x the first row, {line['median'] / strict:.1f}x the third"
     _forget()
     return list(rows.values())
 
@@ -517,7 +520,8 @@ def machine_lines(batch):
     return [
         f"- {model.group(1) if model else platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
         f"{', '.join(flags) or 'no vector flags known'}; {runtime.gpu_count()} GPU; {platform.system()}",
-        f"- Python {platform.python_version()}, TensorFlow {tf.__version__}, {versions}; fastest precision here: {runtime.best_precision()}",
+        f"- Python {platform.python_version()}, TensorFlow {tf.__version__}, {versions}; fastest precision here: "
+        f"{runtime.best_precision()}",
         f"- load average at the start: {load}; batch {batch}, 32x32 -> 128x128",
     ]
 
@@ -560,12 +564,13 @@ def main(arguments=None):
         roof = {key: line["gflops"] for key, line in found.items()}
     for part in PARTS:
         if part in options.only:
-            new = list(found.values()) if part == "roof" else PARTS[part](options, *([roof] if part in ("networks", "loop") else []))
+            arguments = [options, roof] if part in ("networks", "loop") else [options]
+            new = list(found.values()) if part == "roof" else PARTS[part](*arguments)
             rows += new
             print(f"\n## {part}\n\n{PARTS[part].__doc__.splitlines()[0]}\n\n{markdown(new)}", flush=True)
     loud = sum(line["others"] > NOISE for line in rows)
     if loud:
-        print(f"\n`*` {loud} of {len(rows)} rows were measured while other processes took more than {NOISE} of a core: do not quote them.")
+        print(f"\n`*` {loud} of {len(rows)} rows: other processes took more than {NOISE} of a core meanwhile. Do not quote them.")
     elif any(math.isnan(line["others"]) for line in rows):
         print("\nWhat other processes did meanwhile is not known on this system.")
     else:
@@ -575,7 +580,8 @@ def main(arguments=None):
     with open(target, "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in line.items()} for line in rows)
+        for line in rows:
+            writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in line.items()})
 
 
 if __name__ == "__main__":

@@ -178,7 +178,8 @@ def test_loud_windows_are_measured_again(monkeypatch):
 
 def test_a_row_counts_images_and_operations():
     windows = [benchmark.Window(seconds, 2 * seconds, 0.0) for seconds in (0.5, 1.0, 2.0, 1.0)] + [benchmark.Window(1.0, 2.0, 0.3)]
-    line = benchmark.row("networks", "x", windows, 16, "images/s", "float32", 30.0, {("matmul", "float32"): 60.0, ("conv", "float32"): 50.0})
+    roof = {("matmul", "float32"): 60.0, ("conv", "float32"): 50.0}
+    line = benchmark.row("networks", "x", windows, 16, "images/s", "float32", 30.0, roof)
     assert (line["low"], line["median"], line["high"]) == (16, 16, 16) and line["cpu_ms"] == 125
     assert (line["gflops"], line["of_matmul"], line["of_conv"]) == (30, 0.5, 0.6)
     table = benchmark.markdown([line]).splitlines()
