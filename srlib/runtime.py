@@ -104,6 +104,10 @@ def home():
     return folder
 
 
+CPU_INFO = pathlib.Path("/proc/cpuinfo")  # where Linux lists what its processor can do
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # units for bfloat16 products; without them it would be emulated
+
+
 @functools.cache
 def best_precision():
     """The fastest safe dtype policy here: `mixed_bfloat16` where the hardware has bfloat16, else `float32`.
@@ -117,10 +121,10 @@ def best_precision():
         capability = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
         return "mixed_bfloat16" if capability >= (8, 0) else "float32"
     try:
-        flags = pathlib.Path("/proc/cpuinfo").read_text()
-    except OSError:
+        flags = CPU_INFO.read_text().split()
+    except OSError:  # not Linux: nothing is known, and float32 is right everywhere
         return "float32"
-    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+    return "mixed_bfloat16" if BFLOAT16_FLAGS.intersection(flags) else "float32"
 
 
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")

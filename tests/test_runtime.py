@@ -54,9 +54,64 @@ def test_setup_says_where_it_runs(capsys):
     assert "profile: smoke" in said and "data: sample" in said and "precision" in said
 
 
-def test_light_parts_do_not_import_tensorflow():
-    code = "import sys; from srlib import data, metrics, pretrained, checks; print('tensorflow' in sys.modules)"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
+FLAGS = {  # as the kernel lists them for real processors, shortened
+    "Sapphire Rapids": ("fpu sse2 avx2 avx512f avx512_bf16 amx_bf16 avx512_fp16 amx_tile", "mixed_bfloat16"),
+    "Zen 4": ("fpu sse2 avx2 avx512f avx512_bf16 avx512_vnni", "mixed_bfloat16"),
+    "Ice Lake": ("fpu sse2 avx2 avx512f avx512_vnni avx512_bitalg", "float32"),
+    "Haswell": ("fpu sse2 fma avx2 bmi2", "float32"),
+}
+
+
+@pytest.mark.parametrize("processor", FLAGS)
+def test_precision_follows_the_processor(processor, monkeypatch, tmp_path):
+    if runtime.gpu_count():
+        pytest.skip("a GPU decides here")
+    flags, expected = FLAGS[processor]
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: {processor}\nflags\t\t: {flags}\nbugs\t\t: none\n")
+    monkeypatch.setattr(runtime, "CPU_INFO", tmp_path / "cpuinfo")
+    assert runtime.best_precision.__wrapped__() == expected
+
+
+def test_precision_is_float32_where_nothing_is_known(monkeypatch, tmp_path):
+    if runtime.gpu_count():
+        pytest.skip("a GPU decides here")
+    monkeypatch.setattr(runtime, "CPU_INFO", tmp_path / "missing")
+    assert runtime.best_precision.__wrapped__() == "float32"
+
+
+def python(code):
+    return subprocess.check_output([sys.executable, "-c", code], text=True).split()
+
+
+LIGHT = "srlib srlib.runtime srlib.data srlib.metrics srlib.pretrained srlib.plotting srlib.checks srlib.teaching"
+
+
+@pytest.mark.parametrize("module", LIGHT.split())
+def test_light_parts_do_not_import_tensorflow(module):
+    assert python(f"import sys, {module}; print('tensorflow' in sys.modules, 'keras' in sys.modules)") == ["False", "False"]
+
+
+def test_a_psnr_needs_no_tensorflow():
+    code = """
+import sys
+from srlib import data, metrics
+lr, hr = data.pairs(data.portraits())
+print(*metrics.psnr(hr, data.upscale(lr)).round(), *metrics.ssim(hr, data.upscale(lr)) > 0, "tensorflow" in sys.modules)
+"""
+    assert python(code) == ["25.0", "20.0", "True", "True", "False"]
+
+
+def test_srlib_adds_little_to_tensorflows_start():
+    """CPU time, the better of two processes: a busy machine cannot spoil it much."""
+    code = """
+import time
+import tensorflow
+before = time.process_time()
+from srlib import data, losses, metrics, models, pretrained, training
+print(time.process_time() - before)
+"""
+    seconds = min(float(*python(code)) for _ in range(2))
+    assert seconds < 0.3, f"srlib adds {seconds:.2f} s of CPU time to TensorFlow's import"
 
 
 def test_tensorflow_starts_without_a_word():
