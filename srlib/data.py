@@ -39,9 +39,10 @@ FEWEST_IMAGES = 10
 SHARD = 2048  # faces in one shard, 101 MB: a hundred shards hold CelebA, and none is too large for a FAT32 stick
 SPLITS = ("train", "val", "test")
 UNFINISHED = "unfinished.index.json"  # the index of a set of shards while it is made
-CELEBA_TERMS = (
-    "CelebA (Liu, Luo, Wang and Tang 2015), mmlab.ie.cuhk.edu.hk/projects/CelebA.html: non-commercial research only. "
-    "The images, and parts or derived pictures of them, must not be passed on outside of your institution's agreement."
+CELEBA_TERMS = (  # in our words; theirs count
+    "CelebA (Liu, Luo, Wang and Tang 2015; mmlab.ie.cuhk.edu.hk/projects/CelebA.html): for non-commercial research only. "
+    "No image, part or derived picture may be copied on, published or distributed, except copies for internal use at a "
+    "single site within the same organization. Read the agreement on that page before you copy this set."
 )
 
 

@@ -110,18 +110,28 @@ def open_exported(path, threads=None):
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         return lambda lr: session.run(None, {"lr": lr})[0]
     if path.suffix == ".tflite":
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            raise ImportError(f"to run {path.name}, install {NEEDS['litert']}: {INSTALL}") from error
-        with runtime._silent_descriptor(2):
-            run = Interpreter(str(path), num_threads=threads).get_signature_runner()
+        interpreter = _litert_interpreter(path)
+        with warnings.catch_warnings(), runtime._silent_descriptor(2):
+            warnings.simplefilter("ignore")  # TensorFlow's copy says that it will go one day
+            run = interpreter(str(path), num_threads=threads).get_signature_runner()
             run(lr=np.zeros((1, 8, 8, 3), "float32"))  # the first run says which kernels it chose
         return lambda lr: run(lr=lr)["output_0"]
     if not (path / "saved_model.pb").is_file():
         raise ValueError(f"{path} is no SavedModel, .onnx or .tflite file")
     loaded = runtime.load_tensorflow().saved_model.load(str(path))
     return lambda lr: loaded.serve(lr).numpy()
+
+
+def _litert_interpreter(path):
+    """LiteRT's class `Interpreter`, or the older copy inside TensorFlow where LiteRT is not installed."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        try:
+            return runtime.load_tensorflow().lite.Interpreter
+        except (ImportError, AttributeError):
+            raise ImportError(f"to run {path.name}, install {NEEDS['litert']}: {INSTALL}") from error
+    return Interpreter
 
 
 def photos():

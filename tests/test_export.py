@@ -1,5 +1,6 @@
 """Every format against Keras on real photos, in every precision and image size; and a run without TensorFlow."""
 
+import importlib
 import importlib.util
 import os
 import pathlib
@@ -13,7 +14,7 @@ import pytest
 from srlib import data, export, models, pretrained, runtime
 
 ROOT = pathlib.Path(__file__).parent.parent
-PACKAGES = {"onnx": ("tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
+PACKAGES = {"onnx": ("tf2onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}  # what the tests of a format need
 LR = data.degrade(data.to_float(data.portraits()))
 
 
@@ -166,9 +167,11 @@ def test_bad_arguments_say_what_is_wanted(light, tmp_path):
 
 @pytest.mark.parametrize("module, path", [("tf2onnx", "new.onnx"), ("onnxruntime", "old.onnx"), ("ai_edge_litert", "old.tflite")])
 def test_a_missing_package_says_what_to_install(light, tmp_path, monkeypatch, module, path):
+    tf = runtime.load_tensorflow()
     for name in [name for name in sys.modules if name.split(".")[0] == module]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(runtime, "load_tensorflow", lambda: importlib.import_module("no_such_tensorflow") if path == "old.tflite" else tf)
     (tmp_path / "old.onnx").touch()
     (tmp_path / "old.tflite").touch()
     with pytest.raises(ImportError, match=r'pip install "srlib\[export\]"'):
@@ -176,6 +179,16 @@ def test_a_missing_package_says_what_to_install(light, tmp_path, monkeypatch, mo
             export.save(light, tmp_path / path, "onnx")
         else:
             export.open_exported(tmp_path / path)
+
+
+def test_without_litert_tensorflows_older_copy_runs_the_file(files, monkeypatch):
+    path, expected = files("litert"), export.open_exported(files("litert"))(LR)
+    for name in [name for name in sys.modules if name.split(".")[0] == "ai_edge_litert"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    if not hasattr(runtime.load_tensorflow().lite, "Interpreter"):
+        pytest.skip("this TensorFlow has no copy of LiteRT's interpreter any more")
+    assert export._litert_interpreter(path).__module__.startswith("tensorflow")
+    np.testing.assert_allclose(export.open_exported(path)(LR), expected, atol=1e-6)
 
 
 def test_the_command_writes_and_reports(tmp_path, capsys):
