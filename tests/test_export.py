@@ -64,6 +64,18 @@ def test_fewer_bits_cost_little_and_save_much(files, light):
     assert -0.1 < rows["litert-int8"]["psnr_change"] < 0
 
 
+def test_most_of_the_8_bit_error_is_the_rounded_skip(files, light):
+    """A fixed pattern of 4x4 pixels, as the sums of the bicubic filters predict it when their weights are rounded."""
+    lr = data.degrade(export.photos())
+    error = export.open_exported(files("litert-int8"))(lr) - light(lr).numpy()
+    pattern = error.reshape(8, 32, 4, 32, 4, 3).mean(axis=(0, 1, 3, 5))
+    kernel = next(layer for layer in light.layers if isinstance(layer, models.BicubicUpsampling)).kernel
+    step = np.abs(kernel).max(axis=(0, 1, 2)) / 127
+    sums = (np.rint(kernel / step) * step).sum(axis=(0, 1, 2)).reshape(4, 4, 3)[..., 0]
+    assert np.corrcoef(pattern.ravel(), sums.ravel())[0, 1] > 0.95
+    assert (pattern**2).mean() / (error**2).mean() > 0.5
+
+
 @pytest.mark.parametrize("format", export.FORMATS)
 def test_every_file_takes_any_size_and_count(files, light, format):
     run = export.open_exported(files(format))
