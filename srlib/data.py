@@ -1,15 +1,26 @@
 """From photographs to (LR, HR) pairs: reading, cropping, the one degradation, the three data sources.
 
+    python -m srlib.data path/to/celeba path/to/shards
+
+turns a folder of photos into a set of prepared shards, which `load` reads like the folder (see `make_shards`).
+
 Images are float32 RGB in [0, 1], NHWC; data sets keep them as uint8 to save memory. This module is
 NumPy and Pillow only; TensorFlow is imported by `batches` alone.
 """
 
+import argparse
 import concurrent.futures
 import dataclasses
 import functools
 import hashlib
+import io
+import itertools
+import json
 import os
 import pathlib
+import shutil
+import sys
+import time
 import warnings
 
 import numpy as np
@@ -25,6 +36,14 @@ CELEBA_HANDLE = "jessicali9530/celeba-dataset"
 MAX_PIXELS = 64_000_000  # a larger photo is refused before it is decoded
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 FEWEST_IMAGES = 10
+SHARD = 2048  # faces in one shard, 101 MB: a hundred shards hold CelebA, and none is too large for a FAT32 stick
+SPLITS = ("train", "val", "test")
+UNFINISHED = "unfinished.index.json"  # the index of a set of shards while it is made
+CELEBA_TERMS = (  # in our words; theirs count
+    "CelebA (Liu, Luo, Wang and Tang 2015; mmlab.ie.cuhk.edu.hk/projects/CelebA.html): for non-commercial research only. "
+    "No image, part or derived picture may be copied on, published or distributed, except copies for internal use at a "
+    "single site within the same organization. Read the agreement on that page before you copy this set."
+)
 
 
 # --- resampling ------------------------------------------------------------------------------------
@@ -252,16 +271,27 @@ class Photos:
     description: str
 
 
-def load(source=None, profile=None):
+def load(source=None, profile=None, worker=0, workers=1):
     """Load a data source as `Photos`.
 
     source: `sample` (photos inside scikit-image and matplotlib), `celeba` (Kaggle's copy, found or
-    downloaded by kagglehub) or a folder: one in CelebA's layout, or any folder of photos. Default:
-    `runtime.data_source()`. profile: the `runtime.Profile` that limits how many images are taken.
+    downloaded by kagglehub) or a folder: shards from `make_shards`, one in CelebA's layout, or any folder of
+    photos. Default: `runtime.data_source()`. profile: the `runtime.Profile` that limits how many images are
+    taken. worker, workers: of several machines, number `worker` (from 0) gets its own part of the training
+    images, of shards whole files; all get the same validation and test images.
     Raises `FileNotFoundError` or `ValueError` that says what is missing and what to do.
     """
+    if not 0 <= worker < workers:
+        raise ValueError(f"worker is {worker} of {workers}; expected 0 <= worker < workers")
     source = source or runtime.data_source()
     profile = profile or runtime.profile()
+    if is_shards(source):
+        return read_shards(source, profile, worker, workers)
+    photos = _load(source, profile)
+    return photos if workers == 1 else dataclasses.replace(photos, train=photos.train[worker::workers])
+
+
+def _load(source, profile):
     if source == "sample":
         return sample(profile)
     folder = find_celeba() if source == "celeba" else pathlib.Path(source).expanduser()
@@ -352,8 +382,20 @@ def read_folder(folder, profile=None):
     testing, the tenth before for validation. Raises `FileNotFoundError` without images and `ValueError`
     for fewer than 10, for a broken image (by name), or for a partition that fits none of the images.
     """
-    folder = pathlib.Path(folder).expanduser().resolve()
     profile = profile or runtime.profile()
+    splits, name, rule = _split_folder(folder)
+    limits = (profile.train_images, profile.held_out_images, profile.held_out_images)
+    return _photos(name, [prepare(split[:limit]) for split, limit in zip(splits, limits)], rule)
+
+
+def _photos(name, arrays, rule):
+    counts = " / ".join(f"{len(array):,}" for array in arrays)
+    return Photos(name, *arrays, f"{counts} images for training / validation / testing, {rule}")
+
+
+def _split_folder(folder):
+    """The image files of a folder, split: ((train, val, test), name, sentence about the rule)."""
+    folder = pathlib.Path(folder).expanduser().resolve()
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not files:
         raise FileNotFoundError(
@@ -364,44 +406,41 @@ def read_folder(folder, profile=None):
         raise ValueError(f"only {len(files)} images in {folder}; training needs at least {FEWEST_IMAGES}")
     partition_file = next(iter(sorted(folder.rglob("list_eval_partition.*"))), None)
     if partition_file:
-        splits, name = _official_split(files, partition_file), "celeba"
-        rule = "CelebA's official, identity-disjoint partition"
-    else:
-        tenth = max(len(files) // 10, 1)
-        splits, name = (files[: -2 * tenth], files[-2 * tenth : -tenth], files[-tenth:]), folder.name
-        rule = "split by file name; the same person may stand on both sides"
-    limits = (profile.train_images, profile.held_out_images, profile.held_out_images)
-    arrays = [prepare(split[:limit]) for split, limit in zip(splits, limits)]
-    counts = " / ".join(f"{len(array):,}" for array in arrays)
-    return Photos(name, *arrays, f"{counts} images for training / validation / testing, {rule}")
+        return _official_split(files, partition_file), "celeba", "CelebA's official, identity-disjoint partition"
+    tenth = max(len(files) // 10, 1)
+    splits = files[: -2 * tenth], files[-2 * tenth : -tenth], files[-tenth:]
+    return splits, folder.name, "split by file name; the same person may stand on both sides"
 
 
 def attributes(source=None, profile=None):
     """CelebA's 40 attributes of the test images, in the order of `load(source, profile).test`.
 
-    They come from `list_attr_celeba.csv` (Kaggle) or `.txt` (the authors') below the folder. Returns a
-    dict name -> boolean array (N,); an empty one where there is no such file, as in the sample.
+    They come from `list_attr_celeba.csv` (Kaggle) or `.txt` (the authors') below the folder, which `make_shards`
+    copies. Returns a dict name -> boolean array (N,); an empty one where there is no such file, as in the sample.
     Raises `ValueError` if the file does not list one of the test images.
     """
     source, profile = source or runtime.data_source(), profile or runtime.profile()
     if source == "sample":
         return {}
     folder = find_celeba() if source == "celeba" else pathlib.Path(source).expanduser().resolve()
-    found = [next(iter(sorted(folder.rglob(f"list_{kind}.*"))), None) for kind in ("attr_celeba", "eval_partition")]
-    if None in found:
+    found = next(iter(sorted(folder.rglob("list_attr_celeba.*"))), None)
+    if found is None or not (is_shards(folder) or any(folder.rglob("list_eval_partition.*"))):
         return {}
     table, header = {}, []
-    for line in found[0].read_text().splitlines():
+    for line in found.read_text().splitlines():
         fields = line.replace(",", " ").split()
         if "Eyeglasses" in fields:
             header = [field for field in fields if field != "image_id"]
         elif header and len(fields) == len(header) + 1:
             table[fields[0]] = [field == "1" for field in fields[1:]]
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    test = [path.name for path in _official_split(files, found[1])[2][: profile.held_out_images]]
+    if is_shards(folder):
+        test = [name for shard in _read_index(folder)["shards"] if shard["split"] == "test" for name in shard["names"]]
+    else:
+        test = [path.name for path in _split_folder(folder)[0][2]]
+    test = test[: profile.held_out_images]
     unlisted = [name for name in test if name not in table]
     if unlisted:
-        raise ValueError(f"{found[0].name} does not list {len(unlisted)} of the test images, the first is {unlisted[0]}")
+        raise ValueError(f"{found.name} does not list {len(unlisted)} of the test images, the first is {unlisted[0]}")
     return dict(zip(header, np.array([table[name] for name in test]).T))
 
 
@@ -440,23 +479,32 @@ def prepare(files):
         stamp.update(f"{path}|{status.st_size}|{status.st_mtime_ns}\n".encode())
     target = runtime.home() / "prepared" / f"crop{HR_SIZE}-{len(files)}-{stamp.hexdigest()[:16]}.npy"
     if not target.exists():
-        partial = target.with_suffix(f".{os.getpid()}.partial")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with open(partial, "wb") as file:  # not a memory map: on a full disk, that ends the process
-                shape = (len(files), HR_SIZE, HR_SIZE, 3)
-                np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-                for face in _faces(files):
-                    file.write(face.tobytes())
-            partial.replace(target)  # complete or absent: nobody sees half a file
+            _write_faces(target, files)
         except OSError as error:
             raise OSError(
                 f"cannot keep the prepared faces in {target.parent} ({error.strerror}); they need "
                 f"{len(files) * HR_SIZE**2 * 3 / 1e6:,.0f} MB. Set SRLIB_HOME to a folder with that much space"
             ) from error
-        finally:
-            partial.unlink(missing_ok=True)
     return np.load(target, mmap_mode="r")
+
+
+def _write_faces(target, files):
+    """Write the faces of image files as one `.npy`, complete or not at all; returns the SHA-256 of the file."""
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    header, digest = io.BytesIO(), hashlib.sha256()
+    shape = (len(files), HR_SIZE, HR_SIZE, 3)
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    try:
+        with open(partial, "wb") as file:  # not a memory map: on a full disk, that ends the process
+            for block in itertools.chain([header.getvalue()], (face.tobytes() for face in _faces(files))):
+                file.write(block)
+                digest.update(block)
+        partial.replace(target)  # nobody sees half a file
+    finally:
+        partial.unlink(missing_ok=True)
+    return digest.hexdigest()
 
 
 def _faces(files):
@@ -479,6 +527,224 @@ def _read_face(path):
         return face_crop(read_image(path))
     except (ValueError, FileNotFoundError) as error:
         return error if str(path) in str(error) else ValueError(f"{path}: {error}")
+
+
+# --- prepared shards -------------------------------------------------------------------------------
+
+
+class Shards:
+    """Images in several files, read like one uint8 array (N, H, W, 3): `len`, `shape`, `[...]`, `np.asarray`.
+
+    parts: arrays (n_i, H, W, 3), usually memory-mapped. Only the images that are asked for are read and copied,
+    so that ten gigabytes on the disk stay there.
+    """
+
+    ndim, dtype = 4, np.dtype("uint8")
+
+    def __init__(self, parts):
+        self.parts = list(parts)
+        self.ends = np.cumsum([len(part) for part in self.parts])
+        self.shape = (int(self.ends[-1]), *self.parts[0].shape[1:])
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, index):
+        """Like an array's: an integer, a slice, a mask or integers along the first axis, and more behind a comma."""
+        first, *others = index if isinstance(index, tuple) else (index,)
+        rows = np.arange(len(self))[first]  # NumPy's own rules, and its own errors
+        numbers = np.searchsorted(self.ends, rows, side="right")  # of the part where each row lies
+        if rows.ndim == 0:
+            images = self.parts[numbers][rows - self.ends[numbers]]  # counted from the end of its part
+        else:
+            images = np.empty((*rows.shape, *self.shape[1:]), self.dtype)
+            for number in np.unique(numbers):
+                here = numbers == number
+                images[here] = self.parts[number][rows[here] - self.ends[number]]
+        return images[(slice(None),) * rows.ndim + tuple(others)] if others else images
+
+    def __array__(self, dtype=None, copy=None):
+        return self[:] if dtype is None else self[:].astype(dtype)
+
+
+def make_shards(source, folder, train=None, held_out=None, shard=SHARD, report=print):
+    """Turn photos into a set of shards in `folder`: `.npy` files of uint8 faces and `index.json`; returns the index.
+
+    source: `celeba` or a folder, as in `load`. train, held_out: how many images to take for training, and for
+    validation and testing each (None: all). shard: faces a file. The pixels are those that `load(source)` gives,
+    bit for bit: a second JPEG compression would cost 44 dB at quality 95. The index holds the partition, the
+    file names, the terms and the SHA-256 of every shard.
+
+    Killed halfway, it goes on when called again: shards that match their checksum are kept, all others are made
+    anew. `index.json` appears when the last shard is complete; until then, `load` refuses the set. Needs the memory
+    of one shard. Raises `ValueError` for broken images (by name) or a folder that holds another set, and
+    `OSError` for a full disk.
+    """
+    if source == "sample" or is_shards(source):
+        raise ValueError(f"source is {str(source)!r}, which is prepared already; expected 'celeba' or a folder of photos")
+    root = find_celeba() if source == "celeba" else pathlib.Path(source).expanduser().resolve()
+    if not root.is_dir():
+        raise FileNotFoundError(f"no folder of photos at {root}")
+    splits, name, rule = _split_folder(root)
+    chosen = dict(zip(SPLITS, (split[:limit] for split, limit in zip(splits, (train, held_out, held_out)))))
+    folder = pathlib.Path(folder).expanduser().resolve()
+    if folder == root or root in folder.parents:
+        raise ValueError(f"the folder {folder} lies in the source; its files would be taken for photos: choose another one")
+    stamp = hashlib.sha256(f"{HR_SIZE} {shard}\n".encode())
+    for split, files in chosen.items():
+        for path in files:
+            stamp.update(f"{split} {path.relative_to(root).as_posix()} {path.stat().st_size}\n".encode())
+    index = {"format": "srlib shards 1", "name": name, "rule": rule}
+    index |= {"terms": CELEBA_TERMS if name == "celeba" else "those of the photos that it was made from"}
+    index |= {"images": {split: len(files) for split, files in chosen.items()}, "source": stamp.hexdigest(), "shards": []}
+    known = _known_shards(folder, index["source"])
+    start, made = time.perf_counter(), 0
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob("*.partial"):  # of a call that was killed
+            leftover.unlink()
+        for split, files in chosen.items():
+            for number, first in enumerate(range(0, len(files), shard)):
+                part = files[first : first + shard]
+                target = folder / f"{split}-{number:04d}.npy"
+                digest = known.get(target.name)
+                if digest is None or _sha256(target) != digest:
+                    digest, made = _write_faces(target, part), made + len(part)
+                    report(f"{target.name}: {len(part):,} faces, {made / (time.perf_counter() - start):,.0f} a second")
+                else:
+                    report(f"{target.name}: verified")
+                entry = {"file": target.name, "split": split, "bytes": target.stat().st_size, "sha256": digest}
+                index["shards"].append(entry | {"names": [path.name for path in part]})
+                _write_text(folder / UNFINISHED, _index_text(index))
+        for path in sorted(root.rglob("list_attr_celeba.*"))[:1]:
+            shutil.copyfile(path, folder / path.name)
+        _write_text(folder / "README.txt", _shards_readme(index))
+        _write_text(folder / "index.json", _index_text(index))
+        (folder / UNFINISHED).unlink()
+    except OSError as error:
+        need = sum(map(len, chosen.values())) * HR_SIZE**2 * 3 / 1e6
+        raise OSError(f"cannot write the shards to {folder} ({error.strerror}); the set needs {need:,.0f} MB") from error
+    return index
+
+
+def _known_shards(folder, source):
+    """File name -> SHA-256 of the shards that an earlier call has made of the same source."""
+    for name in (UNFINISHED, "index.json"):
+        if (folder / name).exists():
+            index = json.loads((folder / name).read_text())
+            if index["source"] != source:
+                raise ValueError(f"{folder} holds shards of another source or choice of images; give an empty folder")
+            return {shard["file"]: shard["sha256"] for shard in index["shards"]}
+    return {}
+
+
+def _write_text(path, text):
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def _index_text(index):
+    """JSON with one shard a line."""
+    head = json.dumps({key: value for key, value in index.items() if key != "shards"}, indent=1)
+    return head[:-2] + ',\n "shards": [\n' + ",\n".join(json.dumps(shard) for shard in index["shards"]) + "\n ]\n}\n"
+
+
+def _shards_readme(index):
+    counts = ", ".join(f"{count:,} {split}" for split, count in index["images"].items())
+    return (
+        f"Faces of {index['name']}, {HR_SIZE}x{HR_SIZE}, uint8 RGB: {counts}; {index['rule']}.\n"
+        "Every shard is a NumPy file: numpy.load('train-0000.npy', mmap_mode='r'). index.json has the checksums.\n"
+        "Set SRLIB_DATA to this folder; python -m srlib.data FOLDER verifies it.\n"
+        f"Terms: {index['terms']}\n"
+    )
+
+
+def _sha256(path):
+    """SHA-256 of a file, in blocks of 1 MB; None if there is no such file."""
+    if not path.is_file():
+        return None
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_shards(source):
+    """Whether `source` is a folder that `make_shards` has filled, or has begun to fill."""
+    if source in ("sample", "celeba"):
+        return False
+    folder = pathlib.Path(source).expanduser()
+    try:
+        return (folder / UNFINISHED).is_file() or '"srlib shards 1"' in (folder / "index.json").read_text()[:99]
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _read_index(folder):
+    folder = pathlib.Path(folder).expanduser()
+    if not (folder / "index.json").is_file():
+        raise ValueError(f"the shards in {folder} are unfinished; run `python -m srlib.data SOURCE {folder}` again: it goes on")
+    try:
+        return json.loads((folder / "index.json").read_text())
+    except ValueError as error:
+        raise ValueError(f"{folder / 'index.json'} is damaged ({error}); copy it again") from error
+
+
+def read_shards(folder, profile=None, worker=0, workers=1):
+    """Read a set of shards as `Photos`, memory-mapped: the same pixels as the folder that it was made from.
+
+    profile: limits how many images are taken; shards that are not needed are not opened. worker, workers: of the
+    training images, number `worker` of `workers` gets every `workers`-th shard (where there are fewer shards than
+    workers, every `workers`-th image). The SHA-256 of each shard is compared with the index before it is used.
+    Raises `ValueError` for a set that is not finished, and for damaged or missing shards, by name.
+    """
+    folder = pathlib.Path(folder).expanduser().resolve()
+    profile = profile or runtime.profile()
+    index = _read_index(folder)
+    wanted = {}
+    for split, limit in zip(SPLITS, (profile.train_images, profile.held_out_images, profile.held_out_images)):
+        shards = [(shard, len(shard["names"])) for shard in index["shards"] if shard["split"] == split]
+        before = itertools.accumulate((count for _, count in shards), initial=0)
+        taken = [(shard, count if limit is None else min(count, limit - start)) for (shard, count), start in zip(shards, before)]
+        wanted[split] = [(shard, count) for shard, count in taken if count > 0]
+    enough = len(wanted["train"]) >= workers
+    if enough:
+        wanted["train"] = wanted["train"][worker::workers]
+    verify_shards(folder, [shard for shards in wanted.values() for shard, _ in shards])
+    arrays = []
+    for split, shards in wanted.items():
+        parts = [np.load(folder / shard["file"], mmap_mode="r")[:count] for shard, count in shards]
+        if split == "train" and not enough:
+            parts = [part[worker::workers] for part in parts]
+        arrays.append(parts[0] if len(parts) == 1 else Shards(parts))
+    return _photos(index["name"], arrays, index["rule"])
+
+
+def verify_shards(folder, shards=None):
+    """Compare shards with the SHA-256 in their index; raises `ValueError` that names those that differ.
+
+    shards: entries of the index (default: all). Returns the number of bytes read.
+    """
+    folder = pathlib.Path(folder).expanduser().resolve()
+    shards = _read_index(folder)["shards"] if shards is None else shards
+
+    def state(shard):
+        path = folder / shard["file"]
+        size = path.stat().st_size if path.is_file() else None
+        if size is None:
+            return "missing"
+        if size != shard["bytes"]:
+            return f"{size:,} of {shard['bytes']:,} bytes long"
+        return None if _sha256(path) == shard["sha256"] else "damaged (its SHA-256 differs)"
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        bad = [f"{shard['file']} is {what}" for shard, what in zip(shards, pool.map(state, shards)) if what]
+    if bad:
+        more = f" ... and {len(bad) - 5} more" if len(bad) > 5 else ""
+        raise ValueError(
+            f"{len(bad)} of {len(shards)} shards in {folder} cannot be used: {'; '.join(bad[:5])}{more}. Copy them again, "
+            f"or run `python -m srlib.data SOURCE {folder}`, which makes only these anew"
+        )
+    return sum(shard["bytes"] for shard in shards)
 
 
 # --- batches ---------------------------------------------------------------------------------------
@@ -532,3 +798,37 @@ def batches(pixels, batch, steps, seed=0, start=0, flip=True, patch=HR_SIZE):
 
     steps_left = tf.data.Dataset.range(start, steps)
     return steps_left.map(fetch, num_parallel_calls=2, deterministic=True).prefetch(4)
+
+
+# --- command line ----------------------------------------------------------------------------------
+
+
+def main(arguments=None):
+    """The command `python -m srlib.data`: makes a set of shards, or goes on, or verifies one."""
+    parser = argparse.ArgumentParser(prog="python -m srlib.data", description="Turn photos into prepared shards, or verify them.")
+    parser.add_argument("source", help="'celeba', a folder of photos; or, without FOLDER, a set of shards to verify")
+    parser.add_argument("folder", nargs="?", help="where the shards go; run again to go on after an interruption")
+    parser.add_argument("--train", type=int, help="training images to take (default: all)")
+    parser.add_argument("--held-out", type=int, help="validation images to take, and as many test images (default: all)")
+    options = parser.parse_args(arguments)
+    start = time.perf_counter()
+    try:
+        if options.folder:
+            make_shards(options.source, options.folder, options.train, options.held_out)
+        size = verify_shards(options.folder or options.source)
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
+    print(f"{size / 1e6:,.0f} MB verified; {time.perf_counter() - start:.0f} s, {_peak_memory()}")
+
+
+def _peak_memory():
+    try:
+        import resource
+    except ImportError:  # Windows
+        return "peak memory not known"
+    unit = 1 if sys.platform == "darwin" else 1024
+    return f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6:,.0f} MB"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,14 @@
 """Resampling against Pillow, the degradation, reading of every kind of file, and the three sources."""
 
+import hashlib
+import json
+import os
+import pathlib
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -337,6 +345,243 @@ def test_a_full_disk_says_how_much_is_needed(tmp_path, monkeypatch):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list((tmp_path / "home" / "prepared").iterdir()) == []
     assert len(data.prepare(files)) == 300
+
+
+# --- prepared shards -------------------------------------------------------------------------------
+
+FULL = runtime.PROFILES["full"]
+ATTRIBUTES = "image_id,Eyeglasses,Male"
+
+
+@pytest.fixture
+def celeba(tmp_path):
+    """A miniature CelebA of noisy faces, with attributes."""
+    root, rng = make_celeba(tmp_path / "celeba", train=22, val=5, test=6), np.random.default_rng(0)
+    files = sorted(root.rglob("*.jpg"))
+    for path in files:
+        Image.fromarray(rng.integers(0, 256, (218, 178, 3), dtype="uint8")).save(path, quality=95)
+    lines = [f"{path.name},{1 if index % 3 else -1},-1" for index, path in enumerate(files)]
+    (root / "list_attr_celeba.csv").write_text("\n".join([ATTRIBUTES, *lines]))
+    return root
+
+
+def silent(line):
+    pass
+
+
+def make(celeba, folder, **options):
+    return data.make_shards(celeba, folder, shard=8, report=silent, **options)
+
+
+def test_shards_hold_the_pixels_of_the_folder_and_its_partition(celeba, tmp_path):
+    index = make(celeba, tmp_path / "shards")
+    folder, shards = data.load(str(celeba), FULL), data.load(str(tmp_path / "shards"), FULL)
+    for part in ("train", "val", "test"):
+        np.testing.assert_array_equal(getattr(folder, part), getattr(shards, part))
+    assert (shards.name, shards.description) == (folder.name, folder.description)
+    assert [shard["file"] for shard in index["shards"]] == ["train-0000.npy", "train-0001.npy", "train-0002.npy", "val-0000.npy", "test-0000.npy"]
+    for a, b in zip(data.attributes(str(celeba), FULL).values(), data.attributes(tmp_path / "shards", FULL).values(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert len(data.attributes(tmp_path / "shards", FULL)["Eyeglasses"]) == 6
+    assert "non-commercial research only" in index["terms"] and index["terms"] in (tmp_path / "shards" / "README.txt").read_text()
+
+
+def test_a_profile_limits_shards_as_it_limits_the_folder(celeba, tmp_path):
+    make(celeba, tmp_path / "shards")
+    few = runtime.Profile("few", 10, 3, batch=1, steps=1, short_steps=1, blocks=1, filters=8, repeats=1)
+    folder, shards = data.load(str(celeba), few), data.load(str(tmp_path / "shards"), few)
+    for part in ("train", "val", "test"):
+        np.testing.assert_array_equal(getattr(folder, part), getattr(shards, part))
+
+
+def test_a_part_of_the_images_makes_a_smaller_set(celeba, tmp_path):
+    index = make(celeba, tmp_path / "shards", train=9, held_out=4)
+    assert index["images"] == {"train": 9, "val": 4, "test": 4}
+    np.testing.assert_array_equal(data.load(tmp_path / "shards", FULL).train, data.load(str(celeba), FULL).train[:9])
+
+
+def test_batches_from_shards_are_those_from_the_folder(celeba, tmp_path):
+    make(celeba, tmp_path / "shards")
+    folder, shards = data.load(str(celeba), FULL).train, data.load(tmp_path / "shards", FULL).train
+    assert isinstance(shards, data.Shards)
+    for (a, b), (c, d) in zip(data.batches(folder, 4, 7), data.batches(shards, 4, 7), strict=True):
+        np.testing.assert_array_equal(a, c)
+        np.testing.assert_array_equal(b, d)
+
+
+INDICES = [3, -1, slice(None), slice(2, 19, 5), slice(None, None, -1), [0, 21, 8, 8], np.array([[7], [8]]), [], (slice(6, 10), 5), (9, 5, 6, 1)]
+
+
+@pytest.mark.parametrize("index", INDICES, ids=str)
+def test_shards_are_indexed_like_an_array(rng, index):
+    array = rng.integers(0, 256, (22, 8, 8, 3), dtype="uint8")
+    shards = data.Shards([array[:8], array[8:16], array[16:]])
+    index = np.array(index, int) if isinstance(index, list) else index
+    np.testing.assert_array_equal(shards[index], array[index], strict=True)
+    np.testing.assert_array_equal(shards[np.arange(22) % 2 == 0], array[::2])
+    np.testing.assert_array_equal(np.asarray(shards), array)
+    assert (len(shards), shards.shape, shards.dtype, shards.ndim) == (22, array.shape, array.dtype, 4)
+    with pytest.raises(IndexError):
+        shards[22]
+
+
+@pytest.mark.parametrize("workers", [2, 3, 5])
+def test_workers_share_the_training_images(celeba, tmp_path, workers):
+    """Whole shards where there are enough of them (3 here), else every n-th image; the folder is shared too."""
+    make(celeba, tmp_path / "shards")
+    everything = sorted(face.tobytes() for face in data.load(str(celeba), FULL).train)
+    for source in (tmp_path / "shards", celeba):
+        parts = [data.load(str(source), FULL, worker, workers) for worker in range(workers)]
+        assert sorted(face.tobytes() for part in parts for face in part.train) == everything
+        assert all(len(part.test) == 6 for part in parts)
+    with pytest.raises(ValueError, match="worker is 2 of 2"):
+        data.load(str(celeba), FULL, 2, 2)
+
+
+def test_a_worker_opens_its_own_shards_only(celeba, tmp_path):
+    make(celeba, tmp_path / "shards")
+    for number in (0, 2):
+        (tmp_path / "shards" / f"train-{number:04d}.npy").unlink()
+    assert len(data.load(tmp_path / "shards", FULL, 1, 3).train) == 8
+    with pytest.raises(ValueError, match="train-0002.npy is missing"):
+        data.load(tmp_path / "shards", FULL, 2, 3)
+
+
+def damage_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        (damage_a_bit, r"train-0001.npy is damaged \(its SHA-256 differs\)"),
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "train-0001.npy is 5,000 of 393,344 bytes long"),
+        (lambda path: path.unlink(), "train-0001.npy is missing"),
+    ],
+)
+def test_a_damaged_shard_is_named_and_made_anew(celeba, tmp_path, damage, words):
+    folder = tmp_path / "shards"
+    make(celeba, folder)
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    damage(folder / "train-0001.npy")
+    with pytest.raises(ValueError, match=f"1 of 5 shards .* {words}. Copy them again, or run `python -m srlib.data"):
+        data.load(str(folder), FULL)
+    lines = []
+    data.make_shards(celeba, folder, shard=8, report=lines.append)
+    assert [line.split(":")[0] for line in lines if "verified" not in line] == ["train-0001.npy"]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+
+
+def test_a_killed_command_goes_on_where_it_was(celeba, tmp_path):
+    """SIGKILL after the first shards; nothing half survives, what is finished is kept, the result is the same."""
+    whole = make(celeba, tmp_path / "whole")
+    folder = tmp_path / "shards"
+    script = (
+        "import sys, time; from srlib import data; read = data._read_face\n"
+        "def slow(path):\n    time.sleep(0.05); return read(path)\n"
+        f"data._read_face = slow; data.make_shards({str(celeba)!r}, {str(folder)!r}, shard=8)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(data.__file__).parent.parent)}
+    process = subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not any(folder.glob("train-0001.npy.*.partial")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)  # until the second shard is being written
+    assert process.poll() is None
+    process.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
+    process.wait()
+    assert any(folder.glob("*.partial")) and not (folder / "train-0001.npy").exists()
+    with pytest.raises(ValueError, match="unfinished; run `python -m srlib.data SOURCE .*` again: it goes on"):
+        data.load(str(folder), FULL)
+    before = (folder / "train-0000.npy").stat().st_mtime_ns
+    lines = []
+    index = data.make_shards(celeba, folder, shard=8, report=lines.append)
+    assert lines[0] == "train-0000.npy: verified" and (folder / "train-0000.npy").stat().st_mtime_ns == before
+    assert index == whole and json.loads((folder / "index.json").read_text()) == whole
+    assert not any(folder.glob("*.partial")) and not (folder / data.UNFINISHED).exists()
+
+
+def test_a_folder_of_other_shards_is_refused(celeba, tmp_path):
+    make(celeba, tmp_path / "shards")
+    with pytest.raises(ValueError, match="another source or choice"):
+        make(celeba, tmp_path / "shards", train=9)
+    with pytest.raises(ValueError, match="lies in the source"):
+        make(celeba, celeba / "shards")
+    with pytest.raises(ValueError, match="prepared already"):
+        make(tmp_path / "shards", tmp_path / "again")
+    with pytest.raises(FileNotFoundError, match="no folder of photos"):
+        make(tmp_path / "nowhere", tmp_path / "again")
+
+
+def test_a_broken_photo_stops_the_shards_and_is_named(celeba, tmp_path):
+    broken = sorted(celeba.rglob("*.jpg"))[12]
+    whole = broken.read_bytes()
+    broken.write_bytes(bytes(len(whole)))
+    with pytest.raises(ValueError, match=broken.name):
+        make(celeba, tmp_path / "shards")
+    broken.write_bytes(whole)
+    assert len(make(celeba, tmp_path / "shards")["shards"]) == 5
+
+
+def test_a_full_disk_says_how_much_the_shards_need(celeba, tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="the set needs 2 MB"):
+            make(celeba, tmp_path / "shards")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not any((tmp_path / "shards").iterdir())
+
+
+def test_the_command_makes_and_verifies_shards(celeba, tmp_path, capsys):
+    data.main([str(celeba), str(tmp_path / "shards"), "--train", "9"])
+    assert "train-0000.npy: 9 faces" in capsys.readouterr().out
+    data.main([str(tmp_path / "shards")])
+    assert "1 MB verified" in capsys.readouterr().out
+    damage_a_bit(tmp_path / "shards" / "val-0000.npy")
+    with pytest.raises(SystemExit, match="val-0000.npy is damaged"):
+        data.main([str(tmp_path / "shards")])
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="reads the memory's kinds from /proc")
+def test_shards_stay_on_the_disk(tmp_path):
+    """An epoch over 197 MB of shards takes hardly any memory of the process's own; what is mapped can be dropped."""
+    parts = []
+    for number in range(4):
+        np.save(tmp_path / f"{number}.npy", np.full((1024, 128, 128, 3), number, "uint8"))
+        parts.append(np.load(tmp_path / f"{number}.npy", mmap_mode="r"))
+    shards = data.Shards(parts)
+
+    def own_megabytes():
+        status = pathlib.Path("/proc/self/status").read_text()
+        return int(status.split("RssAnon:")[1].split()[0]) / 1024
+
+    shards[:16]
+    before, levels = own_megabytes(), 0
+    for start in range(0, len(shards), 64):
+        levels += int(shards[start : start + 64][:, 0, 0, 0].sum())
+    assert levels == 1024 * (0 + 1 + 2 + 3)
+    assert own_megabytes() - before < 20
+
+
+def test_a_large_folder_prepared_before_there_were_shards_is_still_used(tmp_path, monkeypatch):
+    """The name and the bytes of a prepared array: a change would make everybody prepare again."""
+    monkeypatch.setenv("SRLIB_HOME", str(tmp_path / "home"))
+    files = many_photos(tmp_path / "photos")
+    stamp = hashlib.sha256()
+    for path in files:
+        stamp.update(f"{path}|{path.stat().st_size}|{path.stat().st_mtime_ns}\n".encode())
+    target = tmp_path / "home" / "prepared" / f"crop128-300-{stamp.hexdigest()[:16]}.npy"
+    target.parent.mkdir(parents=True)
+    np.save(target, np.full((300, 128, 128, 3), 7, "uint8"))
+    kept = target.read_bytes()
+    assert (data.prepare(files) == 7).all()
+    target.unlink()
+    fresh = data.prepare(files)
+    assert target.read_bytes()[:128] == kept[:128] and fresh.shape == (300, 128, 128, 3)
 
 
 # --- batches ---------------------------------------------------------------------------------------
