@@ -765,11 +765,12 @@ def batch_at(pixels, step, batch, seed=0, flip=True, patch=HR_SIZE):
     """
     positions = step * batch + np.arange(batch)
     chosen = [epoch_order(len(pixels), int(p) // len(pixels), seed)[p % len(pixels)] for p in positions]
-    hr = to_float(pixels[chosen])
+    faces = pixels[chosen]
     rng = np.random.default_rng([seed, step, 1])
-    if flip:
+    if flip:  # while they are uint8: a quarter of the bytes
         mirrored = rng.random(batch) < 0.5
-        hr[mirrored] = hr[mirrored, :, ::-1]
+        faces[mirrored] = faces[mirrored, :, ::-1]
+    hr = to_float(faces)
     if patch < hr.shape[1]:
         corners = rng.integers(0, (hr.shape[1] - patch) // SCALE + 1, (batch, 2)) * SCALE
         hr = np.stack([face[y : y + patch, x : x + patch] for face, (y, x) in zip(hr, corners)])
