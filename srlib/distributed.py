@@ -9,6 +9,7 @@ and `--index`, or with the variable `TF_CONFIG`; the folder is on a disk that al
 import argparse
 import contextlib
 import dataclasses
+import faulthandler
 import json
 import os
 import pathlib
@@ -104,28 +105,35 @@ def give_up(message):
 
 @contextlib.contextmanager
 def limit(seconds, message):
-    """`give_up` with the message if the block takes longer: nobody waits for ever."""
+    """`give_up` with the message if the block takes longer: nobody waits for ever.
+
+    TensorFlow waits for the start of the others without letting Python's threads run; then `faulthandler`, which
+    needs no Python, ends the process 5 seconds later, with exit code 1.
+    """
     timer = threading.Timer(seconds, give_up, [message])
     timer.daemon = True
     timer.start()
+    faulthandler.dump_traceback_later(seconds + 5, exit=True, file=sys.__stderr__)
     try:
         yield
     finally:
         timer.cancel()
+        faulthandler.cancel_dump_traceback_later()
 
 
 def connect(replicas=1, timeout=300):
     """The `tf.distribute` strategy of this process. Call it before TensorFlow has run an operation.
 
     With several workers in `TF_CONFIG`, it is a `MultiWorkerMirroredStrategy`, and the call waits until all have
-    started, at most `timeout` seconds. Without, it is a `MirroredStrategy` over all GPUs, or over `replicas`
+    started, or ends the process after `timeout` seconds. Without, it is a `MirroredStrategy` over all GPUs, or over `replicas`
     logical devices of the CPU; on a single device it is TensorFlow's default.
     """
     cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
     hosts = [host for job in ("chief", "worker") for host in cluster.get(job, [])]
     if len(hosts) > 1:
         options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=timeout)
-        with limit(timeout, f"not all of {', '.join(hosts)} have started within {timeout} seconds. Are all addresses right, and open?"):
+        print(f"waiting at most {timeout} seconds for all of {', '.join(hosts)}; if it ends here: are all started and open?", flush=True)
+        with limit(timeout, "not all workers have started"):
             return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     if replicas > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]

@@ -1,5 +1,6 @@
 """Several replicas are one training: the same losses and weights, and a lost worker ends the job, not the work."""
 
+import functools
 import json
 import os
 import pathlib
@@ -16,23 +17,23 @@ from srlib import data, distributed, models, runtime, training
 
 ROOT = pathlib.Path(__file__).parent.parent
 PIXELS = data.sample(runtime.PROFILES["smoke"]).train
-STEPS = 12
+STEPS = 8
 ARGUMENTS = {"batch": 4, "patch": 64, "every": 4, "verbose": False}
-TOLERANCE = 1e-3  # float32: the same numbers, added in another order, 12 steps long
+TOLERANCE = 1e-3  # float32: the same numbers, added in another order, and grown for 8 steps
 
 
-def make(stage):
+def make(stage, factor=1):
     """A tiny trainer. SGD: Adam would hide that gradients are a factor too long, it divides by their size."""
     keras.utils.set_random_seed(0)
     generator = models.facesr(blocks=1, filters=8, tail=(8, 8))
     if stage == "pixel":
         trainer = training.PixelTrainer(generator)
-        trainer.compile(keras.optimizers.SGD(0.2, momentum=0.9))
+        trainer.compile(keras.optimizers.SGD(0.2 * factor, momentum=0.9))
     else:
         trainer = training.GANTrainer(
             generator, models.patch_discriminator(8, 2), perceptual=0, matching=0.1, lattice=0.5, window_size=32, relativistic=True
         )
-        trainer.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.2, momentum=0.9))
+        trainer.compile(keras.optimizers.SGD(0.1 * factor), keras.optimizers.SGD(0.1 * factor))
     return trainer
 
 
@@ -72,11 +73,12 @@ def end(processes):
             process.kill()
 
 
-def alone(stage, steps=STEPS):
-    """(history, arrays) of the same training on one device, by the ordinary `fit`."""
-    trainer = make(stage)
+@functools.cache
+def alone(stage, steps=STEPS, factor=1):
+    """(history, arrays) of the same training on one device, by the ordinary `fit`; factor: on the learning rates."""
+    trainer = make(stage, factor)
     history = training.fit(trainer, PIXELS, steps, **ARGUMENTS)
-    return history, [np.array(variable) for variable in trainer.state()]
+    return history, [keras.ops.convert_to_numpy(variable) for variable in trainer.state()]
 
 
 def last(folder):
@@ -86,16 +88,20 @@ def last(folder):
         return note["step"], note["history"], [file[name] for name in sorted(file.files) if name != "note"]
 
 
-def assert_close(stage, folder, steps=STEPS):
+def distance(ours, theirs):
+    """Relative distance of two arrays; that of tiny ones (biases that began at zero) is taken to 0.01."""
+    return np.linalg.norm(ours - theirs) / max(np.linalg.norm(theirs), 0.01)
+
+
+def assert_close(stage, folder):
     """A checkpoint of several replicas agrees with the training on one device, in losses and in weights."""
     step, history, arrays = last(folder)
-    expected, weights = alone(stage, steps)
-    assert step == steps
+    expected, weights = alone(stage)
+    assert step == STEPS
     for name in {"pixel", "d_loss", "adversarial", "matching", "lattice", "d_real", "g_update"} & set(expected):
         np.testing.assert_allclose(history[name], expected[name], rtol=TOLERANCE, err_msg=name)
-    assert abs(expected["pixel"][-1] / expected["pixel"][0] - 1) > 0.05, "nothing was learned, so nothing is proven"
     for ours, theirs in zip(arrays, weights, strict=True):
-        assert np.linalg.norm(ours - theirs) <= TOLERANCE * max(np.linalg.norm(theirs), 1e-3)
+        assert distance(ours, theirs) < TOLERANCE
     return history, expected
 
 
@@ -128,7 +134,15 @@ def test_on_one_device_nothing_changes(tmp_path):
         name: column for name, column in expected.items() if name != "seconds"
     }
     for ours, theirs in zip(trainer.state(), weights, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(ours), theirs)
+
+
+@pytest.mark.parametrize("stage", ["pixel", "gan"])
+def test_the_comparison_would_notice_summed_gradients(stage):
+    """SGD on the sum of two replicas' gradients is SGD with twice the rate."""
+    (right, weights), (wrong, others) = alone(stage), alone(stage, factor=2)
+    assert np.abs(np.array(wrong["pixel"]) / right["pixel"] - 1).max() > 10 * TOLERANCE
+    assert max(distance(ours, theirs) for ours, theirs in zip(others, weights)) > 10 * TOLERANCE
 
 
 @pytest.mark.parametrize("policy, scale", [("float32", None), ("mixed_float16", 1024.0)])
@@ -173,7 +187,8 @@ def test_a_worker_whose_partner_never_comes_ends(tmp_path):
     (port, silent) = distributed.free_ports(2)
     environment = {**os.environ, "TF_CONFIG": distributed.tf_config([f"127.0.0.1:{port}", f"127.0.0.1:{silent}"], 0)}
     child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
-    assert child.returncode == distributed.LOST and f"127.0.0.1:{silent} have started within 5 seconds" in child.stderr
+    assert child.returncode in (1, distributed.LOST) and f"127.0.0.1:{silent}; if it ends here" in child.stdout
+    assert "connect" in child.stderr or "not all workers" in child.stderr
 
 
 def test_supervise_ends_what_does_not_end():
