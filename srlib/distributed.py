@@ -147,6 +147,11 @@ def is_chief(strategy):
     return strategy.extended.should_checkpoint
 
 
+def worker_count(strategy):
+    """The number of processes that take part."""
+    return getattr(strategy.extended, "_num_workers", 1)
+
+
 def average_gradients(optimizer, replicas):
     """Make `optimizer` apply the mean of the replicas' gradients, that is, the gradient of the global batch.
 
@@ -180,7 +185,7 @@ def from_chief(strategy, number):
     def total(mine):
         return strategy.reduce("SUM", strategy.run(tf.identity, args=(mine,)), axis=None)
 
-    local = strategy.num_replicas_in_sync // max(1, getattr(strategy.extended, "_num_workers", 1))
+    local = strategy.num_replicas_in_sync // worker_count(strategy)
     return round(float(total(tf.constant(number if is_chief(strategy) else 0, "float64"))) / local)
 
 
@@ -197,7 +202,8 @@ def fit(
     replicas. The chief validates, reports, writes checkpoints and calls `callbacks`; all workers read the
     checkpoints, so the folder must be on a shared disk. A checkpoint does not depend on the number of replicas. Losses in
     the history are means over the global batch; the gradients' norms are means of the replicas' norms, which
-    are larger than the norm of the mean. timeout: seconds that a worker waits for the others at a step.
+    are larger than the norm of the mean. timeout: seconds that a worker waits for the others at a step; it must be longer
+    than the chief's validation, and than the first step, which compiles.
 
     Raises what `training.fit` raises; `ValueError` if the batch cannot be divided, or workers see different folders;
     `LostWorker` when another worker is gone.
@@ -209,12 +215,15 @@ def fit(
     for optimizer in (trainer.optimizer, getattr(trainer, "d_optimizer", trainer.optimizer)):
         average_gradients(optimizer, replicas)
     order = {"seed": seed, "batch": batch, "patch": patch, "images": len(pixels)}
-    chief = is_chief(strategy)
+    chief, several = is_chief(strategy), worker_count(strategy) > 1
 
     def resume():
         return training.resume(folder, trainer, order) if folder else (0, {})
 
-    with _loss_of_a_worker(timeout, "while all looked for the last checkpoint", folder):
+    def watched(when):
+        return _loss_of_a_worker(timeout, when, folder) if several else contextlib.nullcontext()
+
+    with watched("while all looked for the last checkpoint"):
         start, history = resume() if chief else (0, {})
         first = from_chief(strategy, start)
         if not chief:
@@ -240,7 +249,7 @@ def fit(
     told = keras.callbacks.CallbackList([recorder, *(callbacks if chief else ())], model=trainer)
     told.on_train_begin()
     for index, images in zip(range(steps - start), dataset):
-        with _loss_of_a_worker(timeout, f"in step {start + index + 1}", folder):
+        with watched(f"in step {start + index + 1}"):
             values = step(images).numpy()
         told.on_train_batch_end(index, dict(zip(names, values)))
     told.on_train_end()
@@ -255,7 +264,8 @@ def _loss_of_a_worker(timeout, when, folder):
         with limit(timeout, f"no answer from another worker for {timeout} seconds, {when}. {after}"):
             yield
     except FINDS_LOSS as error:
-        reason = str(error.message).strip().splitlines()[0][:160]
+        lines = str(error.message).strip().splitlines()
+        reason = next((line for line in lines if "aborted by" in line), lines[0])[:160]
         raise LostWorker(f"lost another worker, {when} ({type(error).__name__}: {reason}). {after}") from error
 
 

@@ -41,7 +41,7 @@ CHILD = """
 import sys, time
 sys.path[:0] = [{root!r}, {tests!r}]
 from srlib import distributed
-strategy = distributed.connect({replicas}, timeout=60)
+strategy = distributed.connect({replicas}, timeout=150)
 import test_distributed as t
 
 class Slowly(t.keras.callbacks.Callback):
@@ -51,7 +51,7 @@ class Slowly(t.keras.callbacks.Callback):
 with strategy.scope():
     trainer = t.make({stage!r})
 try:
-    distributed.fit(strategy, trainer, t.PIXELS, {steps}, folder={folder!r}, callbacks=[Slowly()], timeout=60, **t.ARGUMENTS)
+    distributed.fit(strategy, trainer, t.PIXELS, {steps}, folder={folder!r}, callbacks=[Slowly()], timeout=150, **t.ARGUMENTS)
 except distributed.LostWorker as error:
     distributed.give_up(str(error))
 """
@@ -169,7 +169,7 @@ def test_a_killed_worker_ends_the_job_and_a_restart_goes_on(stage, victim, tmp_p
     processes[victim].kill()
     killed = time.monotonic()
     said = end(processes)
-    assert time.monotonic() - killed < 100  # the timeout of 60 seconds, and the end
+    assert time.monotonic() - killed < 200  # the limit of 150 seconds, and the end
     survivor = processes[1 - victim]
     assert processes[victim].returncode == -9 and survivor.returncode == distributed.LOST, said
     assert "another worker" in said[1 - victim][1] and str(tmp_path) in said[1 - victim][1]
