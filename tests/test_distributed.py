@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -51,14 +52,14 @@ class Slowly(t.keras.callbacks.Callback):
 with strategy.scope():
     trainer = t.make({stage!r})
 try:
-    distributed.fit(strategy, trainer, t.PIXELS, {steps}, folder={folder!r}, callbacks=[Slowly()], timeout=150, **t.ARGUMENTS)
+    distributed.fit(strategy, trainer, t.PIXELS, {steps}, folder={folder!r}, callbacks=[Slowly()], timeout={timeout}, **t.ARGUMENTS)
 except distributed.LostWorker as error:
     distributed.give_up(str(error))
 """
 
 
-def start(workers, stage, folder, replicas=1, steps=STEPS, pause=0):
-    fields = {"root": str(ROOT), "tests": str(ROOT / "tests"), "replicas": replicas, "steps": steps, "pause": pause}
+def start(workers, stage, folder, replicas=1, steps=STEPS, pause=0, timeout=150):
+    fields = {"root": str(ROOT), "tests": str(ROOT / "tests"), "replicas": replicas, "steps": steps, "pause": pause, "timeout": timeout}
     command = [sys.executable, "-c", CHILD.format(stage=stage, folder=str(folder), **fields)]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return distributed.start_workers(workers, command, **options) if workers > 1 else [subprocess.Popen(command, **options)]
@@ -158,14 +159,18 @@ def test_gradients_are_averaged_once(policy, scale):
 # --- a lost worker ---------------------------------------------------------------------------------
 
 
+def wait_for_a_checkpoint(processes, folder):
+    deadline = time.monotonic() + 200
+    while not training.checkpoints(folder) and time.monotonic() < deadline:
+        assert all(process.poll() is None for process in processes), end(processes)
+        time.sleep(0.05)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 @pytest.mark.parametrize("stage, victim", [("pixel", 1), ("gan", 0)])
 def test_a_killed_worker_ends_the_job_and_a_restart_goes_on(stage, victim, tmp_path):
     processes = start(2, stage, tmp_path, pause=0.3)
-    deadline = time.monotonic() + 200
-    while not training.checkpoints(tmp_path) and time.monotonic() < deadline:
-        assert all(process.poll() is None for process in processes), end(processes)
-        time.sleep(0.05)
+    wait_for_a_checkpoint(processes, tmp_path)
     processes[victim].kill()
     killed = time.monotonic()
     said = end(processes)
@@ -180,6 +185,23 @@ def test_a_killed_worker_ends_the_job_and_a_restart_goes_on(stage, victim, tmp_p
     assert [process.returncode for process in processes] == [0, 0], said
     assert all(f"resumed at step {reached} " in out for out, _ in said)
     assert_close(stage, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGSTOP")
+def test_a_silent_worker_ends_the_job_too(tmp_path):
+    """A stopped process keeps its connections open, like a machine that hangs."""
+    processes = start(2, "pixel", tmp_path, pause=0.3, timeout=60)
+    wait_for_a_checkpoint(processes, tmp_path)
+    processes[1].send_signal(signal.SIGSTOP)
+    stopped = time.monotonic()
+    try:
+        _, complaint = processes[0].communicate(timeout=240)
+    finally:
+        end_of_chief = time.monotonic() - stopped
+        processes[1].kill()
+        end(processes[1:])
+    assert processes[0].returncode == distributed.LOST and "another worker" in complaint, complaint
+    assert end_of_chief < 90
 
 
 def test_a_worker_whose_partner_never_comes_ends(tmp_path):
