@@ -215,15 +215,12 @@ def fit(
     for optimizer in (trainer.optimizer, getattr(trainer, "d_optimizer", trainer.optimizer)):
         average_gradients(optimizer, replicas)
     order = {"seed": seed, "batch": batch, "patch": patch, "images": len(pixels)}
-    chief, several = is_chief(strategy), worker_count(strategy) > 1
+    chief = is_chief(strategy)
 
     def resume():
         return training.resume(folder, trainer, order) if folder else (0, {})
 
-    def watched(when):
-        return _loss_of_a_worker(timeout, when, folder) if several else contextlib.nullcontext()
-
-    with watched("while all looked for the last checkpoint"):
+    with watched(strategy, timeout, "while all looked for the last checkpoint", folder):
         start, history = resume() if chief else (0, {})
         first = from_chief(strategy, start)
         if not chief:
@@ -249,7 +246,7 @@ def fit(
     told = keras.callbacks.CallbackList([recorder, *(callbacks if chief else ())], model=trainer)
     told.on_train_begin()
     for index, images in zip(range(steps - start), dataset):
-        with watched(f"in step {start + index + 1}"):
+        with watched(strategy, timeout, f"in step {start + index + 1}", folder):
             values = step(images).numpy()
         told.on_train_batch_end(index, dict(zip(names, values)))
     told.on_train_end()
@@ -257,8 +254,11 @@ def fit(
 
 
 @contextlib.contextmanager
-def _loss_of_a_worker(timeout, when, folder):
+def watched(strategy, timeout, when, folder):
     """Turn what TensorFlow says about a lost worker into `LostWorker`, and silence for `timeout` seconds into the end."""
+    if worker_count(strategy) == 1:
+        yield
+        return
     after = "Start all workers again: " + (f"they go on from the last checkpoint in {folder}" if folder else "no checkpoint was kept")
     try:
         with limit(timeout, f"no answer from another worker for {timeout} seconds, {when}. {after}"):
@@ -279,7 +279,7 @@ def train_rung(name, folder, recipe, photos, strategy, precision=None, every=250
     """
     start_weights = pretrained.load_arrays(recipe.start) if recipe.start else None
     keras.utils.set_random_seed(0)
-    with strategy.scope():
+    with strategy.scope(), watched(strategy, timeout, "while all built their networks", folder):
         trainer = training.build_trainer(name, recipe, start_weights, precision)
     return fit(
         strategy, trainer, photos.train, recipe.steps, recipe.batch, photos.val[:100], folder, every=every, patch=recipe.patch,

@@ -51,15 +51,16 @@ class Slowly(t.keras.callbacks.Callback):
 
 with strategy.scope():
     trainer = t.make({stage!r})
+folder = {folder!r} if distributed.is_chief(strategy) or {shared} else {folder!r} + "-elsewhere"
 try:
-    distributed.fit(strategy, trainer, t.PIXELS, {steps}, folder={folder!r}, callbacks=[Slowly()], timeout={timeout}, **t.ARGUMENTS)
+    distributed.fit(strategy, trainer, t.PIXELS, {steps}, folder=folder, callbacks=[Slowly()], timeout={timeout}, **t.ARGUMENTS)
 except distributed.LostWorker as error:
     distributed.give_up(str(error))
 """
 
 
-def start(workers, stage, folder, replicas=1, steps=STEPS, pause=0, timeout=150):
-    fields = {"root": str(ROOT), "tests": str(ROOT / "tests"), "replicas": replicas, "steps": steps, "pause": pause, "timeout": timeout}
+def start(workers, stage, folder, replicas=1, steps=STEPS, pause=0, timeout=150, shared=True):
+    fields = {"root": str(ROOT), "tests": str(ROOT / "tests"), "replicas": replicas, "steps": steps, "pause": pause, "timeout": timeout, "shared": shared}
     command = [sys.executable, "-c", CHILD.format(stage=stage, folder=str(folder), **fields)]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return distributed.start_workers(workers, command, **options) if workers > 1 else [subprocess.Popen(command, **options)]
@@ -211,6 +212,14 @@ def test_a_worker_whose_partner_never_comes_ends(tmp_path):
     child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert child.returncode in (1, distributed.LOST) and f"127.0.0.1:{silent}; if it ends here" in child.stdout
     assert "connect" in child.stderr or "not all workers" in child.stderr
+
+
+def test_a_folder_that_is_not_shared_is_named(tmp_path):
+    training.save_checkpoint(tmp_path / "step-0000004.npz", make("pixel"), 4, {})
+    processes = start(2, "pixel", tmp_path, shared=False)
+    said = end(processes)
+    assert processes[1].returncode and "step 0, the chief of step 4" in said[1][1], said
+    assert processes[0].returncode and "another worker" in said[0][1], said
 
 
 def test_supervise_ends_what_does_not_end():
