@@ -5,8 +5,8 @@ def stub(*arguments): ...
 
 
 def rows(batch, replicas, index):
-    size = batch // replicas
-    return index * size, (index + 1) * size
+    share = batch // replicas
+    return index * share, (index + 1) * share
 
 
 def rows_last_included(batch, replicas, index):
