@@ -515,3 +515,48 @@ def c04_diagnose(diagnose):
     require(answer == "healthy", f"D(real) 0.95 against D(fake) 0.3: you say {answer!r}, but D wins only if both limits are passed")
     answer = diagnose(log(0.7, 0.699))
     require(answer == "discriminator is blind", f"D(real) 0.7 against D(fake) 0.699: you say {answer!r}; blind means close together, wherever that is")
+
+
+# --- 06 scaling out --------------------------------------------------------------------------------
+
+
+@exercise
+def c06_rows(rows):
+    """rows(batch, replicas, index) -> (first, last + 1) of the images of the global batch that a replica sees."""
+    first, stop = require_array(rows(32, 4, 2), (2,), "the pair")
+    require((first, stop) != (2, 32), "that is every fourth image: the slices are contiguous, as `shards` cuts them")
+    require((first, stop) != (64, 96), "each replica would see a whole batch of 32 of its own: the batch is the global one, so divide it by the number of replicas")
+    require((first, stop) != (16, 23), "in Python a slice ends one behind its last image: return 24, not 23")
+    require((first, stop) != (8, 16), "replicas are counted from 0: replica 2 is the third one")
+    require((first, stop) == (16, 24), f"of 32 images and 4 replicas, replica 2 sees images 16 to 23; you return {first:g} and {stop:g}")
+    seen = [image for index in range(3) for image in range(*(int(place) for place in rows(12, 3, index)))]
+    require(seen == list(range(12)), f"3 replicas should see each of 12 images once; yours see {seen}")
+
+
+@exercise
+def c06_unequal(gradient):
+    """gradient(gradients, counts) -> the global batch's gradient, from each replica's mean gradient and number of images."""
+    gradients, counts = np.array([[1.0, -2.0], [4.0, 2.0], [0.0, 6.0]]), np.array([8, 4, 4])
+    value = require_array(gradient(gradients, counts), (2,), "the gradient")
+    expected = np.average(gradients, axis=0, weights=counts)
+    require(not np.allclose(value, gradients.sum(axis=0)), "this is the sum, what Keras applies by itself; the global batch's loss is a mean")
+    require(not np.allclose(value, gradients.mean(axis=0)), "the plain mean is right for equal shares only: the replica with 8 images counts twice")
+    require(not np.allclose(value, counts @ gradients), "right weights, but divide by the number of all images")
+    require(not np.allclose(value, counts @ gradients / 3), "divide by the number of images, 16, not by the number of replicas")
+    require(np.allclose(value, expected), f"you return {value}; the mean over all 16 images is {expected}")
+    require(np.allclose(gradient(gradients, np.array([5, 5, 5])), gradients.mean(axis=0)), "with equal shares it must be the plain mean")
+
+
+@exercise
+def c06_step_time(step_time):
+    """step_time(compute, size, bandwidth, latency, workers) -> seconds of a step with a ring all-reduce."""
+    value = float(require_array(step_time(0.8, 4e6, 1e9, 1e-3, 4), (), "the time"))
+    compute, moved, waited = 0.8 / 4, 2 * 3 / 4 * 4e6 / 1e9, 2 * 3 * 1e-3
+    require(not np.isclose(value, 0.8 + moved + waited), "the workers share the images: divide the computing time by their number")
+    require(not np.isclose(value, compute + moved), "the latency is missing: a ring of 4 takes 2 * 3 turns, each waits once")
+    require(not np.isclose(value, compute + moved + 1e-3), "the latency counts once for every turn of the ring, 2 * (workers - 1) times")
+    require(not np.isclose(value, compute + waited + 4e6 / 1e9), "each worker sends 2 * (workers - 1) / workers times the gradient, not once")
+    require(not np.isclose(value, compute + waited + 2 * 3 * 4e6 / 1e9), "in each turn a worker sends only 1 / workers of the gradient")
+    require(np.isclose(value, compute + moved + waited), f"you return {value:.4f} s; expected {compute + moved + waited:.4f} s")
+    alone = float(step_time(0.8, 4e6, 1e9, 1e-3, 1))
+    require(np.isclose(alone, 0.8), f"one worker talks to nobody: the time is 0.8 s, you return {alone:.4f} s")

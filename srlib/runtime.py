@@ -30,11 +30,12 @@ PROFILES = {
 }
 
 
-def load_tensorflow():
+def load_tensorflow(start=True):
     """Import TensorFlow once, without its start-up messages, and return the module.
 
     The messages are written by C++ code to file descriptor 2, below Python's `sys.stderr`; that
-    descriptor points to nowhere while the import runs. Python exceptions still come through.
+    descriptor points to nowhere while the import runs. Python exceptions still come through. start: also run a
+    first operation, which starts the devices; `distributed` has to arrange them before.
     """
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -42,7 +43,8 @@ def load_tensorflow():
         with _silent_descriptor(2):
             import tensorflow as tf
 
-            tf.constant(0.0)  # the first operation starts the devices, which also log
+            if start:
+                tf.constant(0.0)  # the first operation starts the devices, which also log
             tf.get_logger().setLevel("ERROR")  # several small models look like retracing to TensorFlow
     import tensorflow as tf
 

@@ -664,9 +664,12 @@ DISCRIMINATORS = {
 }
 
 
-def build_trainer(name, recipe, start_weights=None):
-    """The compiled trainer of a rung. start_weights: a list of arrays for the generator, or None."""
-    with runtime.precision(runtime.best_precision()):
+def build_trainer(name, recipe, start_weights=None, precision=None):
+    """The compiled trainer of a rung. start_weights: a list of arrays for the generator, or None.
+
+    precision: one of `runtime.POLICIES`, default `runtime.best_precision()`.
+    """
+    with runtime.precision(precision or runtime.best_precision()):
         generator = models.GENERATORS[name]()
         if start_weights is not None:
             generator.set_weights(start_weights)

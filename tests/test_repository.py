@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 README = (ROOT / "README.md").read_text()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-CHAPTERS = ["00_quickstart", "01_data", "02_architecture", "03_losses", "04_training", "05_evaluation"]
+CHAPTERS = ["00_quickstart", "01_data", "02_architecture", "03_losses", "04_training", "05_evaluation", "06_scaling_out"]
 
 
 def cells_of(path):
