@@ -68,6 +68,17 @@ def test_environment_installs_the_project_and_lists_no_package_twice():
     assert wanted[4:] == [".[offline,test]"]
 
 
+READDRESS = "a fork changes pyproject.toml, then runs: sed -i 's#OLD/NAME#NEW/NAME#g' notebooks/*"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_first_cell_installs_this_repository_and_nothing_else(path):
+    """Without srlib's dependencies: a platform's own TensorFlow, NumPy and Jupyter must stay as they are."""
+    first = source(code_cells(path)[0])
+    command = f'    %pip install -q --no-deps "srlib @ git+{PROJECT["project"]["urls"]["Repository"]}"'
+    assert first.startswith("try:\n    import srlib\nexcept ModuleNotFoundError:") and command in first.splitlines(), READDRESS
+
+
 def test_links_lead_somewhere():
     address = PROJECT["project"]["urls"]["Repository"]
     owner_and_name = address.removeprefix("https://github.com/")
@@ -77,7 +88,7 @@ def test_links_lead_somewhere():
         for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text):
             if target.startswith("http"):
                 if "colab" in target or "kaggle.com/kernels" in target or "github.com" in target:
-                    assert owner_and_name in target, f"{path.name}: {target} is not in {address}"
+                    assert owner_and_name in target, f"{path.name}: {target} is not in {address}; {READDRESS}"
                     for notebook in re.findall(r"notebooks/[\w.]+", target):
                         assert (ROOT / notebook).exists()
             elif not target.startswith("#"):
