@@ -819,16 +819,7 @@ def main(arguments=None):
         size = verify_shards(options.folder or options.source)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
-    print(f"{size / 1e6:,.0f} MB verified; {time.perf_counter() - start:.0f} s, {_peak_memory()}")
-
-
-def _peak_memory():
-    try:
-        import resource
-    except ImportError:  # Windows
-        return "peak memory not known"
-    unit = 1 if sys.platform == "darwin" else 1024
-    return f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6:,.0f} MB"
+    print(f"{size / 1e6:,.0f} MB verified; {time.perf_counter() - start:.0f} s, peak memory {runtime.peak_memory():,.0f} MB")
 
 
 if __name__ == "__main__":

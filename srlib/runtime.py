@@ -151,6 +151,20 @@ def precision(policy):
         keras.config.set_dtype_policy(previous)
 
 
+def peak_memory():
+    """Megabytes of memory that this process held at its peak; NaN where the system does not tell (Windows)."""
+    try:
+        status = pathlib.Path("/proc/self/status").read_text()  # `getrusage` would begin at the parent's peak
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+    except (OSError, IndexError):
+        pass
+    try:
+        import resource
+    except ImportError:
+        return float("nan")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
 def setup(seed=0):
     """First call of every chapter: quiet TensorFlow, fix all seeds, say where we are; returns the `Profile`."""
     from . import __version__

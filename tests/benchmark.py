@@ -468,19 +468,17 @@ def inference_rows(options):
 
 
 PHOTO = """
-import resource, sys, time
+import sys, time
 import numpy as np
 from PIL import Image
-from srlib import data, pretrained
+from srlib import data, pretrained, runtime
 width, height = map(int, sys.argv[1:3])
 photo = np.asarray(Image.fromarray(data.portraits()[1]).resize((width, height), Image.Resampling.BICUBIC))
-unit = 2**20 if sys.platform == "darwin" else 2**10  # of ru_maxrss in a MiB
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 pretrained.enlarge(photo[:64, :64], verbose=0)  # warm-up: TensorFlow, weights, the first graph
-before, wall, cpu = peak(), time.perf_counter(), time.process_time()
+before, wall, cpu = runtime.peak_memory(), time.perf_counter(), time.process_time()
 result = pretrained.enlarge(photo, verbose=0)
 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-print(wall, cpu, before, peak(), result.nbytes / 2**20)
+print(wall, cpu, before, runtime.peak_memory(), result.nbytes / 1e6)
 """
 
 
@@ -492,7 +490,7 @@ def photo_rows(options):
     wall, cpu, before, peak, result = map(float, child("-c", PHOTO, str(width), str(height)).split())
     others = (machine_cpu() - machine - (own_cpu() - own)) / (time.perf_counter() - start)
     note = (
-        f"{width}x{height} -> {4 * width}x{4 * height}; peak memory {peak:,.0f} MiB, of which {before:,.0f} before it began "
+        f"{width}x{height} -> {4 * width}x{4 * height}; peak memory {peak:,.0f} MB, of which {before:,.0f} before it began "
         f"and {result:,.0f} are the result; warm-up excluded; {1e6 * cpu / width / height:.1f} us of CPU a pixel of the photo"
     )
     windows = [Window(wall, cpu, max(others, 0.0))]
