@@ -50,7 +50,7 @@ def free_ports(count):
     They lie below 32,768, where systems do not take ports for outgoing connections, so that between this look and
     the worker's start only another server could take one; all are held until the last is found.
     """
-    ports = random.sample(range(20_000, 32_000), 1000)
+    ports = random.SystemRandom().sample(range(20_000, 32_000), 1000)  # not the seeded generator: that draws alike everywhere
     with contextlib.ExitStack() as held:
         found = []
         while len(found) < count:

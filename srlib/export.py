@@ -32,7 +32,7 @@ INSTALL = 'pip install "srlib[export]" (from a checkout: pip install -e ".[expor
 def float32_twin(model):
     """The same network with the same weights, calculating in float32 throughout.
 
-    A network built in mixed precision would export bfloat16 operations, which phones and ONNX Runtime do not have.
+    A network built in mixed precision would export bfloat16 operations, which the engines below do not take.
     Its weights are float32 already, so the twin is what the network was meant to be; its own results are rounder.
     """
     runtime.load_tensorflow()
