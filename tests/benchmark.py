@@ -168,14 +168,6 @@ def roof_rows(options):
     }
 
 
-def build(name, recipe, policy):
-    """The trainer of a recipe in a given precision; `build_trainer` would ask the machine which one is fastest."""
-    from srlib import training
-
-    with mock.patch.object(runtime, "best_precision", lambda: policy):
-        return training.build_trainer(name, recipe)
-
-
 def train_step(trainer, batch):
     """A call that makes one step, as Keras' `fit` does: a graph, and one number read from it."""
     step = runtime.load_tensorflow().function(trainer.train_step)
@@ -217,7 +209,7 @@ def network_rows(options, roof):
         for policy in POLICIES:
             # the pixel recipe of this network; a recipe that knows the adversarial stage only is stripped of it
             recipe = dataclasses.replace(training.RECIPES[names[0]], discriminator=None, adversarial=0.0, perceptual=0.0)
-            pixel = build(names[0], recipe, policy)
+            pixel = training.build_trainer(names[0], recipe, precision=policy)
             forward = runtime.load_tensorflow().function(functools.partial(pixel.generator, training=False))
             one = models.gflops(pixel.generator)
             cases["forward", policy] = functools.partial(forward, batch[0])
@@ -227,7 +219,7 @@ def network_rows(options, roof):
             for name in names:
                 recipe = training.RECIPES[name]
                 if recipe.discriminator:
-                    trainer = build(name, recipe, policy)
+                    trainer = training.build_trainer(name, recipe, precision=policy)
                     cost, case = step_gflop(trainer), f"adversarial step {name}"
                     cases[case, policy] = train_step(trainer, batch)
                     seen = "D and VGG" if recipe.perceptual else "D"
@@ -319,12 +311,12 @@ def loop_rows(options, roof):
         judges = 7 * models.gflops(discriminator, data.HR_SIZE) + 3 * models.gflops(features, data.HR_SIZE)
         cost[name, "float32"] = 3 * models.gflops(generator) + judges
     for policy in dict.fromkeys(("float32", best)):
-        trainer = build("srgan", recipe, policy)
+        trainer = training.build_trainer("srgan", recipe, precision=policy)
         trainer.window_size = data.HR_SIZE  # VGG and D see the whole image, as in the plain loop
         cases["ours, equal: the same networks, taps and whole image", policy] = train_step(trainer, batch)
         cost["ours, equal: the same networks, taps and whole image", policy] = step_gflop(trainer)
     for name in ("srgan", "facesr-gan"):
-        trainer = build(name, training.RECIPES[name], best)
+        trainer = training.build_trainer(name, training.RECIPES[name], precision=best)
         label = f"ours, recipe {name}: VGG and D see {trainer.window_size} px"
         cases[label, best], cost[label, best] = train_step(trainer, batch), step_gflop(trainer)
     timed = measure(cases, options)
@@ -350,7 +342,7 @@ def input_rows(options):
     limits = runtime.Profile("benchmark", None, None, 1, 1, 1, 1, 1, 1)
     step_cpu = {}
     for name in ("facesr", "facesr-light"):
-        run = train_step(build(name, training.RECIPES[name], runtime.best_precision()), faces(options.batch))
+        run = train_step(training.build_trainer(name, training.RECIPES[name], precision=runtime.best_precision()), faces(options.batch))
         step_cpu[name] = statistics.median(w.cpu for w in measure({name: run}, options)[name]) / options.batch
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, {"SRLIB_HOME": folder}):
         photos = pathlib.Path(folder) / "photos"

@@ -1,7 +1,6 @@
 """Training that can be trusted: exact resume after a kill, two networks that do not move each other, guards."""
 
 import csv
-import os
 import pathlib
 import re
 import signal
