@@ -7,6 +7,7 @@ and gives (N, 4h, 4w, 3) in [0, 1]. `open_exported` runs ONNX and LiteRT files w
 """
 
 import argparse
+import functools
 import os
 import pathlib
 import sys
@@ -111,11 +112,17 @@ def open_exported(path, threads=None):
         return lambda lr: session.run(None, {"lr": lr})[0]
     if path.suffix == ".tflite":
         interpreter = _litert_interpreter(path)
-        with warnings.catch_warnings(), runtime._silent_descriptor(2):
-            warnings.simplefilter("ignore")  # TensorFlow's copy says that it will go one day
-            run = interpreter(str(path), num_threads=threads).get_signature_runner()
-            run(lr=np.zeros((1, 8, 8, 3), "float32"))  # the first run says which kernels it chose
-        return lambda lr: run(lr=lr)["output_0"]
+
+        @functools.lru_cache(maxsize=4)
+        def runner(shape):  # one for each: an 8-bit network whose input changes its size crashes TensorFlow 2.19's copy
+            with warnings.catch_warnings(), runtime._silent_descriptor(2):
+                warnings.simplefilter("ignore")  # TensorFlow's copy says that it will go one day
+                run = interpreter(str(path), num_threads=threads).get_signature_runner()
+                run(lr=np.zeros(shape, "float32"))  # the first run says which kernels it chose
+            return run
+
+        runner((1, 8, 8, 3))  # a damaged file is found now
+        return lambda lr: runner(lr.shape)(lr=lr)["output_0"]
     if not (path / "saved_model.pb").is_file():
         raise ValueError(f"{path} is no SavedModel, .onnx or .tflite file")
     loaded = runtime.load_tensorflow().saved_model.load(str(path))
