@@ -639,7 +639,7 @@ RECIPES = {
     "srresnet": Recipe(steps=8_000, patch=96, learning_rate=5e-4, loss="mse"),
     "srgan": Recipe(
         steps=600, learning_rate=1e-4, loss="mse", start="srresnet",
-        discriminator="srgan", perceptual=0.05, adversarial=1e-3,
+        discriminator="srgan", lattice=0.2, perceptual=0.05, adversarial=1e-3,
     ),
     "edsr": Recipe(steps=8_000, patch=96, learning_rate=5e-4),
     "facesr": Recipe(steps=14_000, learning_rate=6e-4),
