@@ -148,6 +148,7 @@ def test_a_steps_operations_are_those_of_its_graph(adversarial):
 
 
 def test_the_plain_loop_trains_both_networks():
+    keras.utils.set_random_seed(5)  # with some first weights the discriminator gains faster than the generator
     generator, discriminator = models.facesr(blocks=1, filters=8, tail=()), models.srgan_discriminator(filters=4)
     features = small_features()
     before = [[w.numpy().copy() for w in network.weights] for network in (generator, discriminator)]
