@@ -187,6 +187,11 @@ def c01_to_uint8(my_to_uint8):
     every = np.arange(256, dtype="uint8")
     back = np.asarray(my_to_uint8(every.astype("float32") / np.float32(255)))
     require(np.array_equal(back, every), "the round trip bytes -> floats -> bytes does not give the bytes back")
+    many = np.linspace(0, 1, 1000, dtype="float32")
+    require(
+        np.array_equal(np.asarray(my_to_uint8(many.copy())), np.rint(255 * many)),
+        "some values between two levels do not become the nearest one: multiply by 255 (not by 256), and round",
+    )
 
 
 @exercise
@@ -346,7 +351,7 @@ def c05_paired(answer):
 @exercise
 def c03_best_constants(answer):
     """The best single prediction for a set of values: under squared and under absolute error."""
-    values = np.array([0.0, 0.0, 0.1, 0.2, 0.9])
+    values = np.array([0.9, 0.0, 0.2, 0.0, 0.1])
     answers = answer(values)
     require(answers is not None and answers is not Ellipsis and Ellipsis not in tuple(answers), "there are dots left; replace them with your code and return two numbers")
     squared, absolute = require_array(answers, (2,), "best_constants(values)")
@@ -360,6 +365,7 @@ def c03_best_constants(answer):
         not np.isclose(absolute, 0.24),
         "one value, 0.9, moved your second answer: the absolute error only counts how many values lie on either side",
     )
+    require(not np.isclose(absolute, 0.2), "0.2 stands in the middle of the list; sort the values before you take the middle one")
     require(not np.isclose(absolute, 0.0), "0 is the most frequent value; the absolute error wants half of the values on either side")
     require(np.isclose(absolute, 0.1), f"for {values.tolist()} the absolute error is lowest at 0.1, not at {absolute:.3g}")
 

@@ -760,7 +760,8 @@ def batch_at(pixels, step, batch, seed=0, flip=True, patch=HR_SIZE):
     """The training batch of one step, as a pure function of (seed, step): (lr, hr), float32 in [0, 1].
 
     pixels: uint8 (N, 128, 128, 3). Every epoch visits each image once, in a new order; half of the
-    images are mirrored. patch: side of a random HR crop, a multiple of 4 (128: the whole face).
+    images are mirrored. patch: side of a random HR crop, a multiple of 4 (128: the whole face),
+    whose corner may be any pixel.
     Because nothing depends on earlier calls, a training resumes at any step with the same batches.
     """
     positions = step * batch + np.arange(batch)
@@ -772,7 +773,7 @@ def batch_at(pixels, step, batch, seed=0, flip=True, patch=HR_SIZE):
         faces[mirrored] = faces[mirrored, :, ::-1]
     hr = to_float(faces)
     if patch < hr.shape[1]:
-        corners = rng.integers(0, (hr.shape[1] - patch) // SCALE + 1, (batch, 2)) * SCALE
+        corners = rng.integers(0, hr.shape[1] - patch + 1, (batch, 2))
         hr = np.stack([face[y : y + patch, x : x + patch] for face, (y, x) in zip(hr, corners)])
     return degrade(hr), hr
 

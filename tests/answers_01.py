@@ -25,6 +25,10 @@ def to_uint8_256(images):
     return np.rint(np.clip(images, 0, 1) * 256).astype("int64").astype("uint8")
 
 
+def to_uint8_256_cut(images):
+    return np.minimum(np.clip(images, 0, 1) * 256, 255).astype("uint8")
+
+
 def psnr(reference, result):
     return 10 * np.log10(1 / np.mean((reference - result) ** 2))
 
@@ -86,7 +90,7 @@ ANSWERS = {
     "c01_to_uint8": {
         "solution": to_uint8,
         "stub": stub,
-        "wrong": [(to_uint8_truncated, "cuts the fraction off"), (to_uint8_unclipped, "clip them first"), (to_uint8_256, "multiply by 255")],
+        "wrong": [(to_uint8_truncated, "cuts the fraction off"), (to_uint8_unclipped, "clip them first"), (to_uint8_256, "multiply by 255"), (to_uint8_256_cut, "not by 256")],
     },
     "c01_psnr": {
         "solution": psnr,

@@ -611,6 +611,13 @@ def test_a_batch_is_a_pair_of_the_one_degradation():
     np.testing.assert_array_equal(lr, data.degrade(hr))
 
 
+def test_crops_come_from_every_pixel_and_not_only_from_every_fourth():
+    y, x = np.mgrid[:128, :128].astype(np.uint8)
+    ruler = np.stack([y, x, x], -1)[None]  # every pixel states its own place
+    corners = np.concatenate([data.batch_at(ruler, step, 8, flip=False, patch=120)[1][:, 0, 0, :2] for step in range(20)])
+    assert set(np.rint(corners * 255).astype(int).ravel()) == set(range(9))
+
+
 @pytest.mark.parametrize("arguments", [{"batch": 0}, {"batch": 2, "patch": 30}, {"batch": 2, "patch": 256}])
 def test_bad_batch_arguments_are_refused(arguments):
     with pytest.raises(ValueError, match="expected"):
