@@ -166,6 +166,9 @@ def c02_is_affine(answer):
     require(answer(lambda x: 1e3 * (x @ matrix), a, b), "1000 x @ matrix is affine, but you reject it: make the tolerance relative to the size of the values")
     leaky = lambda x: np.where(x > 0, x, 0.2 * x) @ matrix  # noqa: E731
     require(not answer(leaky, a, b), "LeakyReLU followed by a matrix is not affine, but you accept it")
+    require(not answer(np.abs, a, b), "|x| is not affine, but you accept it: its value at the midpoint is too *small*; take the absolute difference, of all values")
+    bent = lambda x: x @ matrix + 0.02 * np.abs(x) @ matrix  # noqa: E731
+    require(not answer(bent, a, b), "x @ matrix + 0.02 |x| @ matrix bends by some percent, and you accept it: float32 rounds in the seventh digit, so be stricter")
     require(not answer(lambda x: 1e-6 * leaky(x), a, b), "1e-6 LeakyReLU is not affine, but you accept it: make the tolerance relative to the size of the values")
 
 
@@ -299,6 +302,8 @@ def c05_psnr(answer):
     require(not np.isclose(value, psnr(reference[4:, 4:], result[4:, 4:])), "you cut the upper and left border only; cut all four sides")
     require(not np.isclose(value, expected / 2), "10 log10 of the mean SQUARED error; or 20 log10 if you took the root")
     require(np.isclose(value, expected), f"got {value:.3f} dB for two random images, expected {expected:.3f} dB")
+    narrow = psnr(reference[2:-2, 2:-2], result[2:-2, 2:-2])
+    require(np.isclose(answer(reference, result, 2), narrow), "right for shave=4, wrong for shave=2: use the argument")
     whole = answer(reference, result, 0)
     require(whole is not None and np.isclose(whole, psnr(reference, result)), f"with shave=0 you get {whole}; beware of the slice [0:-0], which is empty")
 
@@ -342,7 +347,7 @@ def c05_paired(answer):
         high - low < 3 * (expected[2] - expected[1]),
         f"your interval is {high - low:.2f} dB wide, the paired one {expected[2] - expected[1]:.2f}: subtract image by image first, then take one interval",
     )
-    require(np.allclose(value, expected, atol=0.01), f"got {np.round(value, 3)}, expected about {np.round(expected, 3)}")
+    require(np.allclose(value, expected, atol=0.004), f"got {np.round(value, 3)}, expected about {np.round(expected, 3)}")
 
 
 # --- 03 losses -------------------------------------------------------------------------------------
@@ -462,20 +467,26 @@ def c04_epochs(epochs):
     require(np.isclose(seen, 72_000), f"4,500 steps of 16 images see 72,000 images; you say {seen:g}")
     require(not np.isclose(passes, 4), "an epoch need not be complete: keep the half pass, divide with / and not with //")
     require(np.isclose(passes, 4.5), f"72,000 images out of 16,000 are 4.5 passes; you say {passes:g}")
+    other = require_array(epochs(1000, 32, 5000), (2,), "the pair")
+    require(np.allclose(other, [32_000, 6.4]), f"1,000 steps of 32 images out of 5,000 are 32,000 images and 6.4 passes; you say {other.tolist()}")
 
 
 @exercise
 def c04_ema(ema):
     """ema(average, weight, step, decay) -> the new average, with the warm-up of the decay."""
     average, weight = np.array([1.0, 2.0]), np.array([3.0, -2.0])
-    late = require_array(ema(average, weight, 100_000, 0.9), (2,))
+    mine, yours = average.copy(), weight.copy()
+    late = np.array(require_array(ema(mine, yours, 100_000, 0.9), (2,)))
+    require(np.array_equal(mine, average) and np.array_equal(yours, weight), "your function changed its input; return a new array")
     require(not np.allclose(late, 0.1 * average + 0.9 * weight), "average and weight are exchanged: the average keeps the share `decay`")
     require(np.allclose(late, 0.9 * average + 0.1 * weight), "late in a training the result must be decay * average + (1 - decay) * weight")
-    early = require_array(ema(average, weight, 1, 0.9), (2,))
+    early = require_array(ema(average.copy(), weight.copy(), 1, 0.9), (2,))
     require(not np.allclose(early, late), "the warm-up is missing: at step 1 the decay is min(decay, (1 + 1) / (10 + 1))")
     share = 2 / 11
     require(np.allclose(early, share * average + (1 - share) * weight), "right late, wrong at step 1: the decay there is 2 / 11")
-    require(np.allclose(average, [1, 2]), "right, but your function changed its input; return a new array")
+    share = 31 / 40
+    middle = require_array(ema(average.copy(), weight.copy(), 30, 0.9), (2,))
+    require(np.allclose(middle, share * average + (1 - share) * weight), "right at step 1, wrong at step 30: the decay there is min(0.9, 31 / 40)")
 
 
 @exercise
@@ -491,36 +502,46 @@ def c04_schedule(schedule):
     require(not np.isclose(early, 1.5), "that is a straight line: a quarter of the way down half a cosine of peak 2.0 stands at 1.71, you return 1.5")
     require(np.isclose(early, 1 + np.sqrt(0.5)), f"a quarter of the way down you return {early:.3f}; expected 1.707, half a cosine")
     require(np.allclose(rates[3:], [1, 0], atol=1e-6), f"halfway down and at the end you return {rates[3:]}; expected 1 and 0")
+    other = float(schedule(300, 0.5, 500, 100))
+    require(np.isclose(other, 0.25), f"right for a peak of 2.0; for a peak of 0.5, halfway down, you return {other:.3f}: the cosine's height is the peak")
 
 
 @exercise
 def c04_diagnose(diagnose):
     """diagnose(history) -> 'broken', 'discriminator wins', 'discriminator is blind' or 'healthy', from the last tenth."""
 
-    def log(d_real, d_fake, pixel=0.03, late_real=None, late_fake=None):
-        late_real, late_fake = late_real or d_real, late_fake or d_fake
-        columns = {"d_real": [d_real] * 90 + [late_real] * 10, "d_fake": [d_fake] * 90 + [late_fake] * 10}
-        return {**columns, "pixel": [0.03] * 99 + [pixel], "val_psnr": [None] * 99 + [28.0]}
+    def log(*parts, pixel=0.03, g_update=1e-3):
+        """A history from parts (steps, D(real), D(fake)); the last pixel loss and update are given."""
+        columns = {name: [part[i] for part in parts for _ in range(part[0])] for i, name in ((1, "d_real"), (2, "d_fake"))}
+        before = len(columns["d_real"]) - 1
+        return {**columns, "pixel": [0.03] * before + [pixel], "g_update": [1e-3] * before + [g_update], "val_psnr": [None] * before + [28.0]}
 
-    answer = diagnose(log(0.6, 0.4))
+    wins, blind, game = (100, 0.99, 0.01), (100, 0.501, 0.499), (100, 0.6, 0.4)
+    answer = diagnose(log(game))
     require(answer not in (None, Ellipsis), f"the result is {answer}; replace the dots with your code and return one of the four words")
-    require(answer == "healthy", f"D(real) 0.6 against D(fake) 0.4 is a game; you say {answer!r}")
-    answer = diagnose(log(0.99, 0.01))
-    require(answer == "discriminator wins", f"D(real) 0.99 against D(fake) 0.01: expected 'discriminator wins', you say {answer!r}")
-    answer = diagnose(log(0.501, 0.499))
-    require(answer == "discriminator is blind", f"D(real) 0.501 against D(fake) 0.499: expected 'discriminator is blind', you say {answer!r}")
-    answer = diagnose(log(0.6, 0.4, late_real=0.98, late_fake=0.02))
-    require(answer == "discriminator wins", f"the game was even and is lost now; you say {answer!r}: judge the last tenth, not the whole run")
-    answer = diagnose(log(0.5, 0.5, late_real=0.6, late_fake=0.4))
-    require(answer == "healthy", f"a draw at the start is normal; you say {answer!r}: judge the last tenth, not the start")
-    answer = diagnose(log(0.99, 0.01, pixel=float("nan")))
-    require(answer == "broken", f"a NaN must win over everything else; you say {answer!r}: look for it first, in every column, with np.isfinite")
-    answer = diagnose(log(0.6, 0.4, pixel=float("inf")))
-    require(answer == "broken", f"infinity is not finite either; you say {answer!r}: use np.isfinite, not np.isnan")
-    answer = diagnose(log(0.95, 0.3))
-    require(answer == "healthy", f"D(real) 0.95 against D(fake) 0.3: you say {answer!r}, but D wins only if both limits are passed")
-    answer = diagnose(log(0.7, 0.699))
-    require(answer == "discriminator is blind", f"D(real) 0.7 against D(fake) 0.699: you say {answer!r}; blind means close together, wherever that is")
+    cases = [
+        (log(game), "healthy", "D(real) 0.6 against D(fake) 0.4 is a game"),
+        (log(wins), "discriminator wins", "D(real) is 0.99 and D(fake) 0.01"),
+        (log(blind), "discriminator is blind", "D(real) is 0.501 and D(fake) 0.499"),
+        (log((90, 0.6, 0.4), (10, 0.98, 0.02)), "discriminator wins", "the game was even and is lost now: judge the last tenth, not the whole run"),
+        (log((90, 0.5, 0.5), (10, 0.6, 0.4)), "healthy", "a draw at the start is normal: judge the last tenth, not the start"),
+        (log((99, 0.6, 0.4), (1, 0.99, 0.01)), "healthy", "D wins in one step of the last ten: take their mean, not the last value"),
+        (log((90, 0.6, 0.4), (6, 0.99, 0.01), (4, 0.6, 0.4)), "healthy", "D wins in six of the last ten steps: take their mean, not their median"),
+        (log((290, 1.0, 0.0), (10, 0.9, 0.1)), "discriminator wins", "the last tenth of 300 steps is 30 steps, not 10"),
+        (log(wins, pixel=float("nan")), "broken", "a NaN must win over everything else: look for it first, with np.isfinite"),
+        (log(game, pixel=float("inf")), "broken", "infinity is not finite either: use np.isfinite, not np.isnan"),
+        (log(game, g_update=float("nan")), "broken", "the NaN stands in the column g_update: look in every column"),
+        (log((100, 0.97, 0.3)), "healthy", "D(real) is 0.97 and D(fake) 0.3, but D wins only if both limits are passed"),
+        (log((100, 0.6, 0.02)), "healthy", "D(real) is 0.6 and D(fake) 0.02, but D wins only if both limits are passed"),
+        (log((100, 0.94, 0.06)), "healthy", "D(real) is 0.94 and D(fake) 0.06: the limits are 0.95 and 0.05"),
+        (log((100, 0.96, 0.04)), "discriminator wins", "D(real) is 0.96 and D(fake) 0.04: the limits are 0.95 and 0.05"),
+        (log((100, 0.7, 0.699)), "discriminator is blind", "D(real) is 0.7 and D(fake) 0.699: blind means close together, wherever that is"),
+        (log((100, 0.51, 0.5)), "healthy", "D(real) is 0.51 and D(fake) 0.50: the limit is 0.005"),
+        (log((100, 0.4, 0.6)), "healthy", "D(real) is 0.4 and D(fake) 0.6, far apart: take the absolute difference"),
+    ]
+    for history, expected, why in cases:
+        answer = diagnose(history)
+        require(answer == expected, f"{why}; expected {expected!r}, you say {answer!r}")
 
 
 # --- 06 scaling out --------------------------------------------------------------------------------
@@ -556,13 +577,13 @@ def c06_unequal(gradient):
 @exercise
 def c06_step_time(step_time):
     """step_time(compute, size, bandwidth, latency, workers) -> seconds of a step with a ring all-reduce."""
-    value = float(require_array(step_time(0.8, 4e6, 1e9, 1e-3, 4), (), "the time"))
-    compute, moved, waited = 0.8 / 4, 2 * 3 / 4 * 4e6 / 1e9, 2 * 3 * 1e-3
+    value = float(require_array(step_time(0.8, 4e6, 1e9, 1e-3, 5), (), "the time"))
+    compute, moved, waited = 0.8 / 5, 2 * 4 / 5 * 4e6 / 1e9, 2 * 4 * 1e-3
     require(not np.isclose(value, 0.8 + moved + waited), "the workers share the images: divide the computing time by their number")
-    require(not np.isclose(value, compute + moved), "the latency is missing: a ring of 4 takes 2 * 3 turns, each waits once")
+    require(not np.isclose(value, compute + moved), "the latency is missing: a ring of 5 takes 2 * 4 turns, each waits once")
     require(not np.isclose(value, compute + moved + 1e-3), "the latency counts once for every turn of the ring, 2 * (workers - 1) times")
     require(not np.isclose(value, compute + waited + 4e6 / 1e9), "each worker sends 2 * (workers - 1) / workers times the gradient, not once")
-    require(not np.isclose(value, compute + waited + 2 * 3 * 4e6 / 1e9), "in each turn a worker sends only 1 / workers of the gradient")
+    require(not np.isclose(value, compute + waited + 2 * 4 * 4e6 / 1e9), "in each turn a worker sends only 1 / workers of the gradient")
     require(np.isclose(value, compute + moved + waited), f"you return {value:.4f} s; expected {compute + moved + waited:.4f} s")
     alone = float(step_time(0.8, 4e6, 1e9, 1e-3, 1))
     require(np.isclose(alone, 0.8), f"one worker talks to nobody: the time is 0.8 s, you return {alone:.4f} s")

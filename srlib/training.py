@@ -532,6 +532,8 @@ def advice(history):
             said.append(f"D(real) is {real:.2f}, D(fake) {fake:.2f}: D wins; lower its rate, use spectral norm, a longer stage one.")
         elif abs(real - fake) < 0.005:
             said.append(f"D(real) and D(fake) are both {real:.2f}: D is blind; change its rate, and look for faults in it.")
+        elif real < fake:
+            said.append(f"D(real) is {real:.2f}, below D(fake) {fake:.2f}: D is wrong; wait, then look for swapped labels.")
         elif not said:
             said.append(f"D(real) is {real:.2f}, D(fake) {fake:.2f}: a game. Let it run and look at the fixed faces.")
     return said or ["Nothing unusual: updates and gradients are in their ranges."]

@@ -28,11 +28,23 @@ def schedule_straight(step, peak, steps, warmup):
     return peak * step / warmup if step < warmup else peak * (steps - step) / (steps - warmup)
 
 
-def diagnose(history, part=slice(-10, None), guard=True):
+def schedule_without_peak(step, peak, steps, warmup):
+    return peak * step / warmup if step < warmup else 1 + np.cos(np.pi * (step - warmup) / (steps - warmup))
+
+
+def ema_in_place(average, weight, step, decay):
+    decay = min(decay, (1 + step) / (10 + step))
+    average *= decay
+    average += (1 - decay) * weight
+    return average
+
+
+def diagnose(history, part=None, guard=True, mean=np.mean):
+    part = part or slice(-max(1, len(history["d_real"]) // 10), None)
     if guard and not all(np.isfinite([v for v in column if v is not None]).all() for column in history.values()):
         return "broken"
-    real, fake = np.mean(history["d_real"][part]), np.mean(history["d_fake"][part])
-    if real > 0.9 and fake < 0.1:
+    real, fake = mean(history["d_real"][part]), mean(history["d_fake"][part])
+    if real > 0.95 and fake < 0.05:
         return "discriminator wins"
     return "discriminator is blind" if abs(real - fake) < 0.005 else "healthy"
 
@@ -46,7 +58,7 @@ def diagnose_nan_only(history):
 def diagnose_either(history):
     answer = diagnose(history)
     late = np.mean(history["d_real"][-10:]), np.mean(history["d_fake"][-10:])
-    return "discriminator wins" if answer == "healthy" and (late[0] > 0.9 or late[1] < 0.1) else answer
+    return "discriminator wins" if answer == "healthy" and (late[0] > 0.95 or late[1] < 0.05) else answer
 
 
 def diagnose_around_half(history):
@@ -62,6 +74,7 @@ ANSWERS = {
         "wrong": [
             (lambda steps, batch, images: (steps, steps / images), "whole batch"),
             (lambda steps, batch, images: (steps * batch, steps * batch // images), "half pass"),
+            (lambda steps, batch, images: (steps * batch, steps / 1000), "6.4 passes"),
         ],
     },
     "c04_ema": {
@@ -69,6 +82,8 @@ ANSWERS = {
         "stub": lambda average, weight, step, decay: ...,
         "wrong": [
             (ema_exchanged, "exchanged"),
+            (ema_in_place, "changed its input"),
+            (lambda average, weight, step, decay: ema(average, weight, min(step, 1) if step < 100 else step, decay), "31 / 40"),
             (lambda average, weight, step, decay: decay * average + (1 - decay) * weight, "warm-up is missing"),
         ],
     },
@@ -79,6 +94,7 @@ ANSWERS = {
             (lambda step, peak, steps, warmup: peak * (1 + np.cos(np.pi * step / steps)) / 2, "no warm-up"),
             (schedule_to_minus, "minus the peak"),
             (schedule_straight, "straight line"),
+            (schedule_without_peak, "height is the peak"),
         ],
     },
     "c04_diagnose": {
@@ -86,6 +102,11 @@ ANSWERS = {
         "stub": lambda history: ...,
         "wrong": [
             (lambda history: diagnose(history, part=slice(None)), "the last tenth"),
+            (lambda history: diagnose(history, part=slice(-10, None)), "30 steps"),
+            (lambda history: diagnose(history, part=slice(-1, None)), "not the last value"),
+            (lambda history: diagnose(history, mean=np.median), "not their median"),
+            (lambda history: diagnose({**history, "g_update": []}), "every column"),
+            (lambda history: diagnose(history).replace("healthy", "discriminator is blind") if np.mean(history["d_real"]) < np.mean(history["d_fake"]) else diagnose(history), "absolute"),
             (lambda history: diagnose(history, guard=False), "NaN must win"),
             (diagnose_nan_only, "infinity"),
             (diagnose_either, "both limits"),

@@ -62,6 +62,7 @@ ANSWERS = {
         "stub": stub,
         "wrong": [
             (lambda compute, *rest: compute + step_time(0, *rest), "divide the computing time"),
+            (lambda c, s, b, latency, n: c / n + (n - 1) / 2 * s / b + 2 * (n - 1) * latency, "expected"),
             (lambda c, s, b, latency, n: step_time(c, s, b, 0, n), "latency is missing"),
             (step_time_one_latency, "every turn"),
             (lambda c, s, b, latency, n: c / n + s / b + 2 * (n - 1) * latency, "not once"),

@@ -550,6 +550,7 @@ def panel(steps=40, **columns):
         ({}, "a game"),
         ({"d_real": 0.99, "d_fake": 0.01}, "D wins"),
         ({"d_real": 0.5, "d_fake": 0.499}, "D is blind"),
+        ({"d_real": 0.4, "d_fake": 0.6}, "D is wrong"),
         ({"g_update": 0.05}, "divide its learning rate by ten"),
         ({"d_update": 1e-6}, "D's update .* learns nothing"),
         ({"g_gradient": [0.1] * 36 + [5.0] * 4}, "G's gradient has grown tenfold"),
