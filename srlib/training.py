@@ -638,7 +638,7 @@ RECIPES = {
     "srcnn": Recipe(steps=1_200, patch=64, learning_rate=1e-3, loss="mse"),
     "dcgan": Recipe(steps=1_200, learning_rate=5e-4, loss="mse", discriminator="published", adversarial=1e-3),
     "dcgan-repaired": Recipe(steps=1_200, learning_rate=5e-4, loss="mse", discriminator="repaired", adversarial=1e-3),
-    "srresnet": Recipe(steps=8_000, patch=96, learning_rate=5e-4, loss="mse"),
+    "srresnet": Recipe(steps=20_000, patch=96, learning_rate=5e-4, loss="mse"),
     "srgan": Recipe(
         steps=600, learning_rate=1e-4, loss="mse", start="srresnet",
         discriminator="srgan", lattice=0.2, perceptual=0.05, adversarial=1e-3,
