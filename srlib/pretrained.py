@@ -57,7 +57,7 @@ def load(name, precision="float32"):
     """Load a trained generator: float32 RGB in [0, 1], (N, h, w, 3) -> (N, 4h, 4w, 3), any h, w >= 8.
 
     precision: one of `runtime.POLICIES`. float32 gives the numbers of the table on every machine; what
-    `runtime.best_precision` says is faster where there is bfloat16, and the mean PSNR stays within .03 dB.
+    `runtime.best_precision` says is faster where there is bfloat16, and the mean PSNR stays within .02 dB.
     The file's SHA-256 is compared with the index; nothing in it can execute (no pickle).
     Raises `ValueError` for an unknown name or precision or a damaged file, `FileNotFoundError` for a missing one.
     """
