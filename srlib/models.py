@@ -190,7 +190,7 @@ def srresnet(blocks=16, filters=64):
     for _ in range(2):
         x = PixelShuffle(2)(conv(4 * filters, kernel_initializer=ICNR(2))(x))
         x = layers.PReLU(shared_axes=[1, 2])(x)
-    x = conv(3, 9, dtype="float32")(x)  # its output is the image itself: 8 bits of mantissa cost .02 dB
+    x = conv(3, 9, dtype="float32")(x)  # its output is the image itself: bfloat16 would round it
     return as_generator("srresnet", inputs, layers.Rescaling(1.0, 0.5, dtype="float32")(x))
 
 
