@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+import platform
 import sys
 
 
@@ -108,6 +109,18 @@ def home():
 
 CPU_INFO = pathlib.Path("/proc/cpuinfo")  # where Linux lists what its processor can do
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # units for bfloat16 products; without them it would be emulated
+
+
+def processor():
+    """Name of what computes here: the GPU, else the processor, as far as the system tells."""
+    tf = load_tensorflow()
+    for gpu in tf.config.list_physical_devices("GPU"):
+        return tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
+    try:
+        names = [line.partition(":")[2].strip() for line in CPU_INFO.read_text().splitlines() if line.startswith("model name")]
+    except OSError:  # not Linux
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 @functools.cache

@@ -727,13 +727,14 @@ def train_rung(name, folder, recipe=None, photos=None, seed=0):
     lr, hr = data.pairs(photos.val)
     bicubic, ours = metrics.psnr(hr, data.upscale(lr)), metrics.psnr(hr, predict(trainer.ema, lr))
     pace = [pace for pace in history["seconds"] if pace is not None]
+    devices = f"{runtime.gpu_count()} GPU" if runtime.gpu_count() else f"{os.cpu_count()} CPU cores"
     entry = {
         "parameters": trainer.generator.count_params(),
         "recipe": {key: value for key, value in dataclasses.asdict(recipe).items() if value},
         "data": f"{photos.name}, {len(photos.train):,} images",
         "images_seen": recipe.steps * recipe.batch,
         "hours": round(float(np.median(pace)) * recipe.steps / 3600, 3),  # a pause does not count
-        "machine": f"{os.cpu_count()} CPU cores, {runtime.best_precision()}" if not runtime.gpu_count() else "GPU",
+        "machine": f"{devices} ({runtime.processor()}), {runtime.best_precision()}",
         "val_psnr": round(float(ours.mean()), 3),
         "val_psnr_bicubic": round(float(bicubic.mean()), 3),
     }

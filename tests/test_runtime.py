@@ -70,6 +70,7 @@ def test_precision_follows_the_processor(processor, monkeypatch, tmp_path):
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: {processor}\nflags\t\t: {flags}\nbugs\t\t: none\n")
     monkeypatch.setattr(runtime, "CPU_INFO", tmp_path / "cpuinfo")
     assert runtime.best_precision.__wrapped__() == expected
+    assert runtime.processor() == processor
 
 
 def test_precision_is_float32_where_nothing_is_known(monkeypatch, tmp_path):
@@ -77,6 +78,7 @@ def test_precision_is_float32_where_nothing_is_known(monkeypatch, tmp_path):
         pytest.skip("a GPU decides here")
     monkeypatch.setattr(runtime, "CPU_INFO", tmp_path / "missing")
     assert runtime.best_precision.__wrapped__() == "float32"
+    assert runtime.processor()
 
 
 def python(code):
