@@ -56,17 +56,21 @@ def c00_share_lost(share_lost):
     require(not np.isclose(value, 1 / 16), "that is the share that is kept; how much is lost?")
     require(not np.isclose(value, 3 / 4), "both sides shrink: height and width, so the factor counts twice")
     require(np.isclose(value, 15 / 16), f"for factor 4 you return {value:.4g}; expected 15 of 16 numbers, {15 / 16:.4g}")
-    require(np.isclose(float(share_lost(2)), 3 / 4), f"right for factor 4, but for factor 2 you return {float(share_lost(2)):.4g}")
+    for factor in (2, 3):  # 4 and 2 alone cannot tell a square from a power of two
+        value = float(share_lost(factor))
+        require(np.isclose(value, 1 - factor**-2), f"right for factor 4, but for factor {factor} you return {value:.4g}")
 
 
 @exercise
 def c00_blend(blend):
     """blend(first, second, amount) -> the mixture of two images; 0 gives the first."""
-    first, second = np.zeros((2, 2, 3), "float32"), np.ones((2, 2, 3), "float32")
+    first, second = np.full((2, 2, 3), 0.2, "float32"), np.full((2, 2, 3), 0.6, "float32")
     value = require_array(blend(first, second, 0.25), first.shape)
-    require(not np.allclose(value, 0.75), "the two are exchanged: amount 0 must give the first image")
-    require(not np.allclose(value, 0.5), "you return the plain mean; use `amount`")
-    require(np.allclose(value, 0.25), "a quarter of the way from black to white must be 0.25 everywhere: (1 - amount) first + amount second")
+    require(not np.allclose(value, 0.5), "the two are exchanged: amount 0 must give the first image")
+    require(not np.allclose(value, 0.4), "you return the plain mean; use `amount`")
+    require(not np.allclose(value, 0.35), "the second image is added to the whole first one: both shares must add up to one")
+    require(np.allclose(value, 0.3), "a quarter of the way from 0.2 to 0.6 must be 0.3 everywhere: (1 - amount) first + amount second")
+    require(np.allclose(blend(first, second, 1), second), "right for amount 0.25, but amount 1 must give the second image")
 
 
 @exercise
@@ -167,6 +171,8 @@ def c02_is_affine(answer):
     leaky = lambda x: np.where(x > 0, x, 0.2 * x) @ matrix  # noqa: E731
     require(not answer(leaky, a, b), "LeakyReLU followed by a matrix is not affine, but you accept it")
     require(not answer(np.abs, a, b), "|x| is not affine, but you accept it: its value at the midpoint is too *small*; take the absolute difference, of all values")
+    mirrored = lambda x: np.concatenate([np.abs(x), -np.abs(x)])  # noqa: E731
+    require(not answer(mirrored, a, b), "(|x|, -|x|) is not affine, but you accept it: its two gaps cancel. Take absolute values before you add up or average")
     bent = lambda x: x @ matrix + 0.02 * np.abs(x) @ matrix  # noqa: E731
     require(not answer(bent, a, b), "x @ matrix + 0.02 |x| @ matrix bends by some percent, and you accept it: float32 rounds in the seventh digit, so be stricter")
     require(not answer(lambda x: 1e-6 * leaky(x), a, b), "1e-6 LeakyReLU is not affine, but you accept it: make the tolerance relative to the size of the values")
@@ -302,6 +308,8 @@ def c05_psnr(answer):
     require(not np.isclose(value, psnr(reference[4:, 4:], result[4:, 4:])), "you cut the upper and left border only; cut all four sides")
     require(not np.isclose(value, expected / 2), "10 log10 of the mean SQUARED error; or 20 log10 if you took the root")
     require(np.isclose(value, expected), f"got {value:.3f} dB for two random images, expected {expected:.3f} dB")
+    grey = [(image // 2 + 50).astype("uint8") for image in (reference, result)]  # 50 to 177
+    require(np.isclose(answer(*grey, 4), psnr(*(image[inner] for image in grey))), "right where a pixel is 255, wrong where none is: the peak is 255, whatever the images hold")
     narrow = psnr(reference[2:-2, 2:-2], result[2:-2, 2:-2])
     require(np.isclose(answer(reference, result, 2), narrow), "right for shave=4, wrong for shave=2: use the argument")
     whole = answer(reference, result, 0)

@@ -279,7 +279,7 @@ def srgan_discriminator(filters=64):
 
 
 def patch_discriminator(filters=32, depth=4):
-    """Spectrally normalised discriminator that judges patches: one logit per 16x16 region.
+    """Spectrally normalised discriminator that judges patches: a logit every 16 pixels, each of which sees 112x112.
 
     Each level is a 3x3 convolution and 2x2 average pooling instead of a strided convolution: pooling
     looks at every pixel alike, so it does not teach the generator a checkerboard. Beside the image it gets

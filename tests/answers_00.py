@@ -8,7 +8,7 @@ ANSWERS = {
     "c00_share_lost": {
         "solution": lambda factor: 1 - 1 / factor**2,
         "stub": lambda factor: ...,
-        "wrong": [(lambda factor: 1 / factor**2, "kept"), (lambda factor: 1 - 1 / factor, "counts twice")],
+        "wrong": [(lambda factor: 1 / factor**2, "kept"), (lambda factor: 1 - 1 / factor, "counts twice"), (lambda factor: 1 - 0.5**factor, "factor 3")],
     },
     "c00_blend": {
         "solution": lambda first, second, amount: (1 - amount) * first + amount * second,
@@ -16,6 +16,8 @@ ANSWERS = {
         "wrong": [
             (lambda first, second, amount: amount * first + (1 - amount) * second, "exchanged"),
             (lambda first, second, amount: (first + second) / 2, "use `amount`"),
+            (lambda first, second, amount: first + amount * second, "whole first one"),
+            (lambda first, second, amount: amount * second, "0.3 everywhere"),
         ],
     },
     "c00_contradiction": {

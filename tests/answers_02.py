@@ -76,6 +76,11 @@ def affine_lax(f, a, b):
     return bool(np.abs(middle - mean).max() <= 0.2 * np.abs(mean).max())
 
 
+def affine_mean(f, a, b):
+    middle, mean = f((a + b) / 2), (f(a) + f(b)) / 2
+    return bool(np.abs(np.mean(middle - mean, dtype="float64")) <= 1e-6 * np.abs(mean).max())
+
+
 def affine_absolute(f, a, b):
     return bool(np.abs(f((a + b) / 2) - (f(a) + f(b)) / 2).max() < 1e-2)
 
@@ -99,6 +104,6 @@ ANSWERS = {
     "c02_is_affine": {
         "solution": affine,
         "stub": lambda f, a, b: ...,
-        "wrong": [(affine_linear, "midpoint"), (affine_exact, "tolerance"), (affine_absolute, "relative"), (lambda f, a, b: True, "not affine"), (affine_signed, "absolute difference"), (affine_lax, "be stricter")],
+        "wrong": [(affine_linear, "midpoint"), (affine_exact, "tolerance"), (affine_absolute, "relative"), (lambda f, a, b: True, "not affine"), (affine_signed, "absolute difference"), (affine_lax, "be stricter"), (affine_mean, "gaps cancel")],
     },
 }

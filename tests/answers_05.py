@@ -35,6 +35,10 @@ def psnr_of_one_corner(reference, result, shave):
     return 10 * np.log10(255**2 / np.mean(error**2))
 
 
+def psnr_with_peak_of_the_image(reference, result, shave):
+    return psnr_solution(reference, result, shave) + 20 * np.log10(reference.max() / 255)
+
+
 def consistency_solution(lr, sr):
     return 255 * np.abs(lr - data.degrade(sr)).mean(axis=-1)
 
@@ -79,6 +83,7 @@ ANSWERS = {
             (psnr_with_peak_one, "you used 1"),
             (psnr_with_empty_slice, "[0:-0]"),
             (psnr_of_one_corner, "all four sides"),
+            (psnr_with_peak_of_the_image, "whatever the images hold"),
         ],
     },
     "c05_consistency": {

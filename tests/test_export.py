@@ -142,7 +142,7 @@ def test_the_readmes_examples_run_without_tensorflow_and_without_srlib(files, li
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     (script,) = [block for block in blocks if package in block]
     assert "srlib" not in script
-    (tmp_path / f"facesr{export.FORMATS[format]}").write_bytes(files(format).read_bytes())
+    (tmp_path / f"facesr-light{export.FORMATS[format]}").write_bytes(files(format).read_bytes())
     small = data.to_uint8(LR[0, :, :24])
     Image.fromarray(small).save(tmp_path / "small.png")
     run_without_tensorflow(script, tmp_path)
