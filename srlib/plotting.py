@@ -71,7 +71,7 @@ def strip(images, titles=None, zoom=None, size=1.5, rows=None):
     lines = []
     for line in table:
         reference = max(image.shape[1] for image in line)
-        lines.append((line, 1.0))
+        lines.append((line, line[0].shape[0] / line[0].shape[1]))
         for left, upper, right, lower in boxes:
             cuts = []
             for image in line:
@@ -115,7 +115,8 @@ def _frame(axis, box):
 
 def difference(reference, result, gain=4.0):
     """Signed error map for display: grey is equal, lighter means the result is brighter. gain: amplification."""
-    return np.clip(0.5 + gain * (np.asarray(result, "float32") - np.asarray(reference, "float32")), 0, 1)
+    before, after = (image / 255.0 if image.dtype == np.uint8 else image for image in (np.asarray(reference), np.asarray(result)))
+    return np.clip(0.5 + gain * (after - before), 0, 1)
 
 
 def spectrum(image):

@@ -37,6 +37,11 @@ def _index(folder=None):
     return json.loads(file.read_text()) if file.exists() else {}
 
 
+def _write_index(index, folder):
+    with runtime.replacing(folder / "index.json", "w") as file:
+        file.write(json.dumps(index, indent=1) + "\n")
+
+
 def names():
     """Names of the trained networks that can be loaded, from the first rung of the ladder to the last."""
     from .models import GENERATORS
@@ -113,22 +118,27 @@ def save(name, weights, entry, log, folder=FOLDER, snapshots=None):
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **{f"w{i:04d}": np.asarray(w, "float16") for i, w in enumerate(weights)})
     content = buffer.getvalue()
-    (folder / f"{name}.npz").write_bytes(content)
-    (folder / f"{name}.history.csv").write_text(_thin_csv(log))
+    with runtime.replacing(folder / f"{name}.npz") as file:
+        file.write(content)
+    with runtime.replacing(folder / f"{name}.history.csv", "w") as file:
+        file.write(_thin_csv(log))
     if snapshots:
         strip = np.concatenate(list(snapshots.values()), axis=2).reshape(-1, len(snapshots) * data.HR_SIZE, 3)
         Image.fromarray(strip).save(folder / f"{name}.snapshots.png", optimize=True)
         entry = {**entry, "snapshots": list(snapshots)}
-    index = _index(folder)
-    index[name] = {"file": f"{name}.npz", "sha256": hashlib.sha256(content).hexdigest(), **entry}
-    (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
+    index, digest = _index(folder), hashlib.sha256(content).hexdigest()
+    same = index.get(name, {}).get("sha256") == digest
+    kept = {key: value for key, value in index.get(name, {}).items() if same and key == "val_psnr_repeats"}
+    index[name] = {"file": f"{name}.npz", "sha256": digest, **kept, **entry}
+    _write_index(index, folder)
 
 
 def save_repeat(name, val_psnr):
     """Note the validation PSNR of a further training with another seed, for `cost`; the weights stay the first's."""
-    index = _index()
-    index[name] = {**info(name), "val_psnr_repeats": [*info(name).get("val_psnr_repeats", []), val_psnr]}
-    (FOLDER / "index.json").write_text(json.dumps(index, indent=1) + "\n")
+    index, repeats = _index(), info(name).get("val_psnr_repeats", [])
+    if val_psnr not in repeats:  # a finished training that is shipped again gives the same number
+        index[name] = {**info(name), "val_psnr_repeats": [*repeats, val_psnr]}
+        _write_index(index, FOLDER)
 
 
 def _thin_csv(log, every=50):

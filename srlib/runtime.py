@@ -107,6 +107,19 @@ def home():
     return folder
 
 
+@contextlib.contextmanager
+def replacing(path, mode="wb"):
+    """Open a file for writing beside `path` and rename it at the end: a kill or a full disk leaves the old one whole."""
+    path = pathlib.Path(path)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, mode, newline=None if "b" in mode else "") as file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 CPU_INFO = pathlib.Path("/proc/cpuinfo")  # where Linux lists what its processor can do
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # units for bfloat16 products; without them it would be emulated
 

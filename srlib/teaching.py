@@ -9,6 +9,7 @@ of submitted notebooks. It runs nothing. See notebooks/TEACHING.md.
 """
 
 import argparse
+import itertools
 import json
 import pathlib
 import re
@@ -76,8 +77,11 @@ def verdicts(notebook):
         if cell["cell_type"] != "code" or "solution" in cell["metadata"].get("tags", []):
             continue
         said = "".join("".join(output.get("text", "")) for output in cell["outputs"])
-        for name in re.findall(r"^checks\.(c\d\d_\w+)\(", "".join(cell["source"]), re.M):
-            verdict = "correct" if "Correct." in said else "not yet" if cell["outputs"] else "not run"
+        lines = [line for line in said.splitlines() if line == "Correct." or line.startswith("Not yet: ")]
+        for name, line in itertools.zip_longest(re.findall(r"^checks\.(c\d\d_\w+)\(", "".join(cell["source"]), re.M), lines):
+            if name is None:
+                break
+            verdict = "correct" if line == "Correct." else "not yet" if cell["outputs"] else "not run"
             found[name] = max(found.get(name, "not run"), verdict, key=order.index)
     return found
 
@@ -87,7 +91,13 @@ def collect(folder):
     paths = [path for path in sorted(pathlib.Path(folder).rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
     if not paths:
         raise FileNotFoundError(f"no notebooks in {folder} or below")
-    return {path: verdicts(json.loads(path.read_text(encoding="utf-8"))) for path in paths}
+    found = {}
+    for path in paths:
+        try:
+            found[path] = verdicts(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, KeyError) as error:
+            found[path] = {"the notebook": f"cannot be read ({type(error).__name__}: {error})"}
+    return found
 
 
 def main(arguments=None):

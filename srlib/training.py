@@ -274,7 +274,7 @@ def load_checkpoint(path, trainer, order=None):
         with np.load(path, allow_pickle=False) as file:
             note = json.loads(str(file["note"]))
             arrays = [file[name] for name in sorted(file.files) if name != "note"]
-    except FileNotFoundError:
+    except (OSError, MemoryError):  # no file, no permission, a drive that has gone: the file may be whole
         raise
     except Exception as error:  # zip, CRC, JSON and NumPy errors all mean a damaged file
         raise DamagedCheckpoint(f"the checkpoint {path} is damaged ({error})") from error
@@ -291,6 +291,9 @@ def load_checkpoint(path, trainer, order=None):
         if before != now:
             print(f"{name} is {now}, but was {before} when {pathlib.Path(path).name} was written: other batches from here on")
     for variable, array in zip(variables, arrays):
+        if variable.path.endswith("/learning_rate") and array != float(variable):  # a number: the caller's counts
+            print(f"{variable.path} is {float(variable):g}, but was {float(array):g} when {pathlib.Path(path).name} was written")
+            continue
         variable.assign(array)
     return note["step"], note["history"]
 
@@ -443,7 +446,7 @@ class _Recorder(keras.callbacks.Callback):
             f"step {self.step}: the term {first!r} became {float(logs[first])}{others and f' (and with it {others})'}. "
             f"{_origin(self.model, lr, hr, first in terms)}. {after}. "
             "Usual causes: a learning rate that is too high, a loss in half precision, or, in float16, a loss scale "
-            "that is too high (the optimizer's loss_scale_factor)"
+            "that is too high (compile again with a smaller loss_scale_factor)"
         )
 
     def validate(self):
@@ -493,16 +496,12 @@ def _origin(trainer, lr, hr, in_a_loss):
 
 def write_history(path, history):
     """Write a history of `fit` as CSV: a row a step; an empty field where a quantity was not measured."""
-    path = pathlib.Path(path)
-    partial = path.with_name(path.name + ".partial")
     try:
-        with open(partial, "w", newline="") as file:
+        with runtime.replacing(path, "w") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(history)
             writer.writerows(itertools.zip_longest(*history.values()))
-        partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise OSError(f"cannot write {path} ({error}); {WRITE_HELP}") from error
 
 
@@ -624,7 +623,7 @@ class Recipe:
     patch: int = data.HR_SIZE
     learning_rate: float = 5e-4
     loss: str = "l1"
-    start: str | None = None  # the rung whose shipped or trained weights are the start
+    start: str | None = None  # the rung whose shipped weights are the start
     discriminator: str | None = None
     pixel: float = 1.0
     perceptual: float = 0.0
@@ -702,11 +701,13 @@ class _Snapshots(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lr = data.pairs(data.portraits())[0]
+        self.on_train_batch_end(None)  # a kill between the checkpoint and the picture
 
     def on_train_batch_end(self, batch, logs=None):
         step = int(self.model.optimizer.iterations)
-        if step in self.moments:
-            np.save(self.folder / f"{step:07d}.npy", data.to_uint8(predict(self.model.ema, self.lr)))
+        if step and step in self.moments:
+            with runtime.replacing(self.folder / f"{step:07d}.npy") as file:
+                np.save(file, data.to_uint8(predict(self.model.ema, self.lr)))
 
 
 def train_rung(name, folder, recipe=None, photos=None, seed=0):
@@ -720,10 +721,13 @@ def train_rung(name, folder, recipe=None, photos=None, seed=0):
     start_weights = pretrained.load_arrays(recipe.start) if recipe.start else None
     keras.utils.set_random_seed(seed)
     trainer = build_trainer(name, recipe, start_weights)
+    pictures = _Snapshots(pathlib.Path(folder) / "snapshots", recipe)
     history = fit(
         trainer, photos.train, recipe.steps, recipe.batch, photos.val[:100], folder, seed, every=250, patch=recipe.patch,
-        callbacks=[_Snapshots(pathlib.Path(folder) / "snapshots", recipe)],
+        callbacks=[pictures],
     )  # fmt: skip
+    pictures.set_model(trainer)
+    pictures.on_train_begin()  # `fit` has nothing to do any more after a kill at its very end
     lr, hr = data.pairs(photos.val)
     bicubic, ours = metrics.psnr(hr, data.upscale(lr)), metrics.psnr(hr, predict(trainer.ema, lr))
     pace = [pace for pace in history["seconds"] if pace is not None]
@@ -738,7 +742,8 @@ def train_rung(name, folder, recipe=None, photos=None, seed=0):
         "val_psnr": round(float(ours.mean()), 3),
         "val_psnr_bicubic": round(float(bicubic.mean()), 3),
     }
-    snapshots = {int(file.stem): np.load(file) for file in sorted((pathlib.Path(folder) / "snapshots").glob("*.npy"))}
+    files = [file for file in sorted(pictures.folder.glob("*.npy")) if int(file.stem) in pictures.moments]  # not of another `--steps`
+    snapshots = {int(file.stem): np.load(file) for file in files}
     return trainer.ema.get_weights(), entry, history, snapshots
 
 

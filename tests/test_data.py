@@ -134,6 +134,42 @@ def test_exif_rotation_is_applied(tmp_path):
     assert data.read_image(tmp_path / "a.jpg").shape == (150, 140, 3)
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "I;16"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_turned_tiff_without_compression_is_read_as_it_is(mode, orientation, tmp_path):
+    """Pillow maps such a file into memory if it gets a path, with width and height exchanged too early."""
+    levels = np.arange(140 * 150).reshape(140, 150)
+    picture = Image.fromarray(levels.astype("uint16")) if mode == "I;16" else Image.fromarray((levels // 90).astype("uint8")).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / "turned.tiff", exif=exif)
+    straight = levels / 257 if mode == "I;16" else levels // 90
+    expected = np.rot90(straight, {1: 0, 3: 2, 6: 3, 8: 1}[orientation])
+    np.testing.assert_allclose(data.read_image(tmp_path / "turned.tiff")[..., 1], expected, atol=1)
+
+
+def test_levels_of_unknown_range_are_refused(tmp_path):
+    Image.fromarray(np.zeros((140, 150), "int32")).save(tmp_path / "deep.tiff")
+    with pytest.raises(ValueError, match="deep.tiff: it holds 32-bit levels of unknown range"):
+        data.read_image(tmp_path / "deep.tiff")
+
+
+def test_reading_photos_leaves_the_warnings_as_they_are(tmp_path):
+    """In a new interpreter, with threads: the warnings of a learner's own code must still appear."""
+    for index in range(40):
+        Image.fromarray(gradient()).save(tmp_path / f"{index:02d}.png")
+    code = f"""
+import pathlib, warnings
+from srlib import data
+before = list(warnings.filters)
+for _ in range(5):
+    list(data._faces(sorted(pathlib.Path({str(tmp_path)!r}).iterdir())))
+print(warnings.filters == before)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(data.__file__).parent.parent)}
+    assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True) == "True\n"
+
+
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n" + bytes(40)])
 def test_a_broken_image_is_named(tmp_path, content):
     (tmp_path / "broken.png").write_bytes(content)
@@ -500,6 +536,39 @@ def test_a_killed_command_goes_on_where_it_was(celeba, tmp_path):
     assert lines[0] == "train-0000.npy: verified" and (folder / "train-0000.npy").stat().st_mtime_ns == before
     assert index == whole and json.loads((folder / "index.json").read_text()) == whole
     assert not any(folder.glob("*.partial")) and not (folder / data.UNFINISHED).exists()
+
+
+def test_a_second_kill_loses_nothing_either(celeba, tmp_path):
+    """Ended while it verifies what an earlier call has made: what it did not look at yet is still known."""
+    whole, folder = make(celeba, tmp_path / "whole"), tmp_path / "shards"
+
+    def stop_after(count):
+        def report(line):
+            lines.append(line)
+            if len(lines) > count:
+                raise KeyboardInterrupt
+
+        return report
+
+    for count in (2, 1):  # made three; then verified two
+        lines = []
+        with pytest.raises(KeyboardInterrupt):
+            data.make_shards(celeba, folder, shard=4, report=stop_after(count))
+    lines = []
+    index = data.make_shards(celeba, folder, shard=4, report=lines.append)
+    assert sum("verified" in line for line in lines) >= 2 and index["images"] == whole["images"]
+    assert not (folder / data.UNFINISHED).exists()
+
+
+def test_a_damaged_index_is_named(celeba, tmp_path):
+    make(celeba, tmp_path / "shards")
+    (tmp_path / "shards" / "mine.pdf.partial").touch()
+    (tmp_path / "shards" / "index.json").write_text("{")
+    with pytest.raises(ValueError, match="index.json is damaged .*; delete it, and the shards are made anew"):
+        make(celeba, tmp_path / "shards")
+    (tmp_path / "shards" / "index.json").unlink()
+    make(celeba, tmp_path / "shards")
+    assert (tmp_path / "shards" / "mine.pdf.partial").exists()  # not ours
 
 
 def test_a_folder_of_other_shards_is_refused(celeba, tmp_path):

@@ -147,7 +147,9 @@ def test_a_large_photo_is_read_in_bounded_memory(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("L", (10_000, 6_000)).save(tmp_path / "large.png", exif=exif)
-    assert data.read_image(tmp_path / "large.png").shape == (10_000, 6_000, 3)
+    code = f"from srlib import data, runtime; print(data.read_image({str(tmp_path / 'large.png')!r}).shape, runtime.peak_memory() > {MEMORY})"
+    environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(data.__file__).parent.parent)}
+    assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True) == "(10000, 6000, 3) False\n"
     Image.new("1", (10_000, 7_000)).save(tmp_path / "larger.png")
     with pytest.raises(ValueError, match="larger.png.*10000x7000 pixels; the limit is 64,000,000"):
         data.read_image(tmp_path / "larger.png")

@@ -397,6 +397,16 @@ def test_pooled_features_name_the_taps_there_are(faces, features):
         metrics.pooled_features(faces, features, "block9_conv1")
 
 
+def test_pooled_features_of_a_network_with_one_tap(faces):
+    class OneTap:
+        output_names = ["block1_conv1"]
+
+        def __call__(self, images):
+            return images[..., :2]  # as Keras, which returns no list for a single output
+
+    np.testing.assert_allclose(metrics.pooled_features(faces, OneTap(), "block1_conv1"), faces[..., :2].mean(axis=(1, 2)), atol=1e-2)
+
+
 # --- spread ----------------------------------------------------------------------------------------
 
 
@@ -454,6 +464,11 @@ def test_paired_interval_calls_equal_methods_equal():
         hits += low <= 0 <= high
     assert 0.87 <= hits / 100 <= 0.99
     assert metrics.paired_interval([1.0, 2.0], [1.0, 2.0]) == (0, 0, 0)
+
+
+def test_equal_and_infinite_scores_are_a_tie():
+    scores = np.array([np.inf, 27.0, 31.0])  # a flat image is restored without an error
+    assert metrics.paired_interval(scores, scores) == (0, 0, 0)
 
 
 def test_paired_interval_wants_the_same_images():

@@ -2,6 +2,7 @@
 
 import io
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +12,21 @@ from srlib import plotting
 
 def pixels(view):
     return np.asarray(Image.open(io.BytesIO(view.value)).convert("RGB"), "float32") / 255
+
+
+def test_differences_of_bytes_are_those_of_floats():
+    first, second = np.full((2, 2, 3), 100, "uint8"), np.full((2, 2, 3), 101, "uint8")
+    for one, other in ((first, second), (first / np.float32(255), second / np.float32(255))):
+        np.testing.assert_allclose(plotting.difference(one, other), 0.5 + 4 / 255, atol=1e-6)
+        np.testing.assert_allclose(plotting.difference(other, one), 0.5 - 4 / 255, atol=1e-6)
+
+
+def test_a_strip_keeps_the_shape_of_its_images():
+    figure = plotting.strip([np.zeros((30, 90, 3), "float32")] * 2)
+    figure.canvas.draw()
+    box = figure.axes[0].get_window_extent()
+    assert box.width / box.height == pytest.approx(3, rel=0.1)
+    plt.close(figure)
 
 
 def test_the_slider_puts_the_border_where_it_stands():

@@ -81,6 +81,18 @@ def test_precision_is_float32_where_nothing_is_known(monkeypatch, tmp_path):
     assert runtime.processor()
 
 
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), runtime.replacing(path, "w") as file:
+        file.write("ne" + str(1 // 0))
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    with runtime.replacing(path, "w") as file:
+        file.write("new\n")
+        assert path.read_text() == "old"
+    assert path.read_bytes() == b"new\n" and list(tmp_path.iterdir()) == [path]
+
+
 def python(code):
     return subprocess.check_output([sys.executable, "-c", code], text=True).split()
 

@@ -114,3 +114,17 @@ def test_collect_reads_the_verdicts(tmp_path, capsys):
     assert line == "ada/00.ipynb: 1 of 3 correct; c00_share_lost not yet; c00_contradiction not run"
     with pytest.raises(SystemExit):
         teaching.main(["collect", str(tmp_path / "ada" / "nowhere")])
+
+
+def test_collect_counts_what_a_check_said_and_names_what_it_cannot_read(tmp_path, capsys):
+    def cell(source, said):
+        return {"cell_type": "code", "metadata": {}, "source": [source], "outputs": [{"output_type": "stream", "name": "stdout", "text": [said]}]}
+
+    work = [cell("checks.c00_blend(x)\nchecks.c00_share_lost(y)", "Correct.\nNot yet: factor 3\n")]
+    work += [cell("checks.c00_contradiction(z)", "Not yet: your code raised ValueError: Correct.\n")]
+    (tmp_path / "ada.ipynb").write_text(json.dumps({"cells": work}))
+    (tmp_path / "bob.ipynb").write_text('{"cells": [')
+    teaching.main(["collect", str(tmp_path)])
+    ada, bob = capsys.readouterr().out.splitlines()
+    assert ada == "ada.ipynb: 1 of 3 correct; c00_share_lost not yet; c00_contradiction not yet"
+    assert bob.startswith("bob.ipynb: 0 of 1 correct; the notebook cannot be read (JSONDecodeError")
