@@ -41,9 +41,23 @@ def require_array(value, shape, name="the result"):
     """`value` as a NumPy array of `shape`, or `Wrong` that says what it is instead."""
     require(value is not None and value is not Ellipsis, f"{name} is {value}; replace the dots with your code and return something")
     value = np.asarray(value)
+    require(value.dtype.kind not in "OSU", f"{name} is {value.tolist()!r}; expected numbers")
     require(value.shape == tuple(shape), f"{name} has shape {value.shape}; expected {tuple(shape)}")
     require(np.all(np.isfinite(value)), f"{name} contains NaN or infinity")
     return value
+
+
+def guarded(answer):
+    """`answer`, as a function that may not change the arrays it is given."""
+
+    def call(*arguments):
+        before = [argument.copy() if isinstance(argument, np.ndarray) else None for argument in arguments]
+        value = answer(*arguments)
+        same = all(old is None or np.array_equal(old, new) for old, new in zip(before, arguments))
+        require(same, "your function changed its input; calculate on a new array, without *=, out= or .sort()")
+        return value
+
+    return call
 
 
 # --- 00 quickstart ---------------------------------------------------------------------------------
@@ -184,6 +198,7 @@ def c02_is_affine(answer):
 @exercise
 def c01_to_uint8(my_to_uint8):
     """my_to_uint8(images) -> bytes, rounded to the nearest level, clipped."""
+    my_to_uint8 = guarded(my_to_uint8)
     inside = np.array([0.0, 0.2, 0.5, 0.9999, 1.0], "float32")
     levels = require_array(my_to_uint8(inside.copy()), (5,))
     require(levels.dtype == np.uint8, f"the result has dtype {levels.dtype}; expected uint8")
@@ -191,8 +206,9 @@ def c01_to_uint8(my_to_uint8):
     require(levels[3] != 254, "0.9999 became 254: astype cuts the fraction off; round first, for example with np.rint")
     require(levels.max() > 1, "everything is 0 or 1: multiply by 255 before the conversion")
     require(np.array_equal(levels, [0, 51, 128, 255, 255]), f"{inside.tolist()} became {levels.tolist()}; expected [0, 51, 128, 255, 255]")
-    outside = np.asarray(my_to_uint8(np.array([-0.02, 1.02], "float32")))
-    require(np.array_equal(outside, [0, 255]), f"[-0.02, 1.02] became {outside.tolist()}: values outside [0, 1] wrap around unless you clip them first")
+    outside = require_array(my_to_uint8(np.array([[-0.02, 0.2, 1.02]], "float32")), (1, 3), "the result for an array of shape (1, 3)")
+    require(outside[0, 1] == 51, f"beside -0.02 and 1.02, 0.2 became {outside[0, 1]} instead of 51: clip to [0, 1]; do not stretch or divide by the largest value")
+    require(np.array_equal(outside, [[0, 51, 255]]), f"[[-0.02, 0.2, 1.02]] became {outside.tolist()}: values outside [0, 1] wrap around unless you clip them first")
     every = np.arange(256, dtype="uint8")
     back = np.asarray(my_to_uint8(every.astype("float32") / np.float32(255)))
     require(np.array_equal(back, every), "the round trip bytes -> floats -> bytes does not give the bytes back")
@@ -206,10 +222,10 @@ def c01_to_uint8(my_to_uint8):
 @exercise
 def c01_psnr(my_psnr):
     """my_psnr(reference, result) -> dB, floats in [0, 1], RGB."""
-    rng = np.random.default_rng(0)
-    for _ in range(2):
-        reference = rng.uniform(0.2, 0.8, (16, 16, 3)).astype("float32")
-        result = reference + rng.normal(0, 0.05, reference.shape).astype("float32")
+    my_psnr, rng = guarded(my_psnr), np.random.default_rng(0)
+    for width in (16, 24):
+        reference = rng.uniform(0.2, 0.8, (16, width, 3)).astype("float32")
+        result = reference + rng.normal(0.02, 0.05, reference.shape).astype("float32")  # too bright: a variance is no MSE
         mse = float(np.mean((reference - result) ** 2))
         expected = -10 * np.log10(mse)
         value = my_psnr(reference, result)
@@ -228,7 +244,7 @@ def c01_psnr(my_psnr):
         }
         for wrong, message in typical.items():
             require(not np.isclose(value, wrong, rtol=1e-4), message)
-        require(np.isclose(value, expected, rtol=1e-4), f"you return {value:.4g}; expected {expected:.4g} dB: 10 log10(1 / MSE), the mean over all pixels and channels")
+        require(np.isclose(value, expected, rtol=1e-4), f"you return {value:.6g}; expected {expected:.6g} dB, not rounded: 10 log10(1 / MSE), the mean over all pixels and channels")
 
 
 @exercise
@@ -236,7 +252,7 @@ def c01_degrade2(my_degrade2):
     """my_degrade2(hr) -> lr at half the size, bicubic, antialiased, 8 bits."""
     from . import data
 
-    hr = data.to_float(data.portraits())
+    my_degrade2, hr = guarded(my_degrade2), data.to_float(data.portraits())
     lr = my_degrade2(hr)
     require(np.shape(lr) != (2, 32, 32, 3), "the result is 32x32: that is factor 4; halve height and width")
     lr = require_array(lr, (2, 64, 64, 3))
@@ -253,6 +269,7 @@ def c01_degrade2(my_degrade2):
     for kernel in ("nearest", "bilinear", "lanczos"):
         require(not same(data.quantise(data.resize(hr, (64, 64), kernel))), f"this is {kernel}; the course uses bicubic")
     require(not same(np.floor(np.clip(smooth, 0, 1) * 255) / 255), "the levels are cut off instead of rounded")
+    require(not same(np.rint(smooth * 255) / 255), "rounded, but not clipped: beside sharp edges bicubic leaves [0, 1], which no 8-bit file can hold")
     require(same(data.quantise(smooth)), "the size is right, the pixels are not: data.quantise(data.resize(hr, (height // 2, width // 2)))")
     single = require_array(my_degrade2(hr[0, :, :96]), (64, 48, 3), "the result for one image of 128x96")
     expected = data.quantise(data.resize(hr[0, :, :96], (64, 48)))
@@ -263,7 +280,10 @@ def c01_degrade2(my_degrade2):
 def c01_split(my_split):
     """my_split(people, seed) -> photo numbers for training, validation and test, no person in two."""
     rng = np.random.default_rng(3)
-    people = rng.permutation(np.repeat(np.arange(200) * 7 + 11, rng.integers(3, 30, 200)))
+    photos = rng.integers(3, 30, 1007)  # a number that 10 does not divide
+    photos[0] = photos.sum()  # somebody with half of the photos: shares of people are not shares of photos
+    people = rng.permutation(np.repeat(np.arange(1007) * 101 + 11, photos))
+    my_split = guarded(my_split)
     parts = my_split(people.copy(), 0)
     require(parts is not None and parts is not Ellipsis, f"the result is {parts}; replace the dots with your code and return three arrays")
     require(len(parts) == 3, f"you return {len(parts)} things; expected three arrays: training, validation, test")
@@ -275,11 +295,11 @@ def c01_split(my_split):
     require(len(np.unique(together)) == len(together), "some photos are in two parts, or twice in one")
     sides = [set(people[part].tolist()) for part in parts]
     shared = (sides[0] & sides[1]) | (sides[0] & sides[2]) | (sides[1] & sides[2])
-    require(not shared, f"{len(shared)} of the 200 people are in two parts: shuffle and cut the people, not the photos")
+    require(not shared, f"{len(shared)} of the 1007 people are in two parts: shuffle and cut the people, not the photos")
     require(len(together) == len(people), f"{len(people) - len(together)} of the {len(people)} photos are in no part")
     counts = [len(side) for side in sides]
-    require(counts[0] > max(counts[1:]), f"the parts hold {counts} of 200 people; training comes first and is the largest")
-    require(all(abs(count - goal) <= 4 for count, goal in zip(counts, (160, 20, 20))), f"the parts hold {counts} of 200 people; expected about 160, 20 and 20")
+    require(counts[0] > max(counts[1:]), f"the parts hold {counts} of 1007 people; training comes first and is the largest")
+    require(all(abs(count - goal) <= 40 for count, goal in zip(counts, (806, 100, 100))), f"the parts hold {counts} of 1007 people; expected about 806, 100 and 100: 80, 10 and 10 percent of the people, not of the photos")
     again, other = my_split(people.copy(), 0), my_split(people.copy(), 1)
     require(all(np.array_equal(a, b) for a, b in zip(parts, again)), "two calls with the same seed differ: use np.random.default_rng(seed)")
     require(set(people[np.asarray(other[2])].tolist()) != sides[2], "the seed changes nothing: choose the people at random, not in the order of their numbers")
@@ -364,23 +384,30 @@ def c05_paired(answer):
 @exercise
 def c03_best_constants(answer):
     """The best single prediction for a set of values: under squared and under absolute error."""
-    values = np.array([0.9, 0.0, 0.2, 0.0, 0.1])
+    answer, values = guarded(answer), np.array([0.9, 0.0, 0.2, 0.0, 0.1])
     answers = answer(values)
-    require(answers is not None and answers is not Ellipsis and Ellipsis not in tuple(answers), "there are dots left; replace them with your code and return two numbers")
+    given = answers if isinstance(answers, (tuple, list)) else [answers]
+    require(not any(part is None or part is Ellipsis for part in given), "there are dots left; replace them with your code and return two numbers")
     squared, absolute = require_array(answers, (2,), "best_constants(values)")
     require(
         not (np.isclose(squared, 0.1) and np.isclose(absolute, 0.24)),
         "the two are swapped: the first is for the squared error, the second for the absolute error",
     )
     require(not np.isclose(squared, 0.45), "0.45 is half-way between the extremes: best for the largest error, not for the squared error")
-    require(np.isclose(squared, 0.24), f"for {values.tolist()} the squared error is lowest at 0.24, not at {squared:.3g}; set its derivative to zero")
+    require(np.isclose(squared, 0.24, atol=2e-3), f"for {values.tolist()} the squared error is lowest at 0.24, not at {squared:.3g}; set its derivative to zero")
     require(
         not np.isclose(absolute, 0.24),
         "one value, 0.9, moved your second answer: the absolute error only counts how many values lie on either side",
     )
     require(not np.isclose(absolute, 0.2), "0.2 stands in the middle of the list; sort the values before you take the middle one")
     require(not np.isclose(absolute, 0.0), "0 is the most frequent value; the absolute error wants half of the values on either side")
-    require(np.isclose(absolute, 0.1), f"for {values.tolist()} the absolute error is lowest at 0.1, not at {absolute:.3g}")
+    require(np.isclose(absolute, 0.1, atol=2e-3), f"for {values.tolist()} the absolute error is lowest at 0.1, not at {absolute:.3g}")
+    values = np.array([2.0, -1.0, 7.0, 0.3, 0.5, 0.45, 0.4])  # a trimmed mean, or a search in [0, 1], fits the first list only
+    squared, absolute = require_array(answer(values), (2,), "best_constants(values)")
+    require(
+        np.allclose([squared, absolute], [1.3786, 0.45], atol=2e-3),
+        f"right for the first list, but for {values.tolist()} you return {squared:.4g} and {absolute:.4g}; expected 1.379 and 0.45",
+    )
 
 
 @exercise
@@ -389,7 +416,9 @@ def c03_discriminator_loss(answer):
     from . import losses
 
     tf, softplus = losses.tf, lambda x: np.logaddexp(0, x)
-    draw = float(require_array(answer(tf.zeros((4, 1)), tf.zeros((4, 1))), (), "the loss at a draw"))
+    draw = answer(tf.zeros((4, 1)), tf.zeros((4, 1)))
+    require(not isinstance(draw, (float, np.ndarray, np.generic)), f"you return a {type(draw).__name__}; NumPy and float() cut the gradient off: compute with ops and return a tensor")
+    draw = float(require_array(draw, (), "the loss at a draw"))
     require(not np.isclose(draw, 2 * np.log(2)), "a judge who guesses gets 2 ln 2 = 1.386: take half of the sum of the two parts")
     require(draw >= 0, f"the loss is negative ({draw:.3f}) for a judge who guesses; check the signs of the logarithms")
     require(np.isclose(draw, np.log(2), atol=1e-3), f"a judge who guesses should get ln 2 = 0.693, you get {draw:.3f}")
@@ -400,6 +429,9 @@ def c03_discriminator_loss(answer):
     require(not np.isclose(value, softplus(-real).mean()), "the half for fakes is missing: you judge the real images alone")
     require(not np.isclose(value, softplus(fake).mean()), "the half for real images is missing: you judge the fakes alone")
     require(np.isclose(value, expected, atol=1e-4), f"got {value:.4f} for ordinary logits, expected {expected:.4f}; do you average each part before you add?")
+    patches = [np.repeat(logits, 6, axis=1).reshape(-1, 2, 3, 1) for logits in (real, fake)]
+    value = float(require_array(answer(*(tf.constant(logits) for logits in patches)), (), "the loss of a patch discriminator's logits"))
+    require(np.isclose(value, expected, atol=1e-4), f"right for one logit an image, wrong for maps of 2x3 logits, (N, 2, 3, 1): got {value:.4f}, expected {expected:.4f}; take the mean over all axes")
     for size in (20.0, 200.0):
         real, fake = tf.Variable([[-size]]), tf.Variable([[size]])
         with tf.GradientTape() as tape:
@@ -410,16 +442,27 @@ def c03_discriminator_loss(answer):
             f"for logits of {-size:.0f} (real) and {size:.0f} (fake) the loss should be {size:.0f}, you get {float(value):.4g}: "
             "in float32 sigmoid rounds to 0 or 1 and exp overflows. Use softplus, or a cross-entropy from logits",
         )
+        require(all(slope is not None for slope in slopes), "no gradient arrives at the real or at the fake logits: stop_gradient cuts it off")
+        require(np.all(np.isfinite(slopes)), f"at logits of {size:.0f} the value is right but the gradient is NaN: `where` computes both branches, and one of them overflows")
         require(
-            all(slope is not None and np.isclose(abs(float(slope[0, 0])), 0.5, atol=1e-3) for slope in slopes),
+            all(np.isclose(abs(float(slope[0, 0])), 0.5, atol=1e-3) for slope in slopes),
             f"at logits of {size:.0f} the value is right but the gradient is not 0.5: clipping throws it away where D is most wrong",
+        )
+        real, fake = tf.Variable([[size]]), tf.Variable([[-size]])
+        with tf.GradientTape() as tape:
+            value = answer(real, fake)
+        slopes = np.array([float(slope[0, 0]) for slope in tape.gradient(value, [real, fake])])
+        require(
+            np.isclose(float(value), 0, atol=1e-3) and np.allclose(slopes, 0, atol=1e-3),
+            f"right where D is wrong, but for logits of {size:.0f} (real) and {-size:.0f} (fake), where D is right, the loss and its gradients "
+            f"should be 0; you get {float(value):.4g} and {slopes}: exp overflows on this side. Use softplus",
         )
 
 
 @exercise
 def c03_normalise(answer):
     """Divide each position's feature vector by its length over channels."""
-    features = np.random.default_rng(3).random((2, 3, 4, 5)).astype("float32")
+    answer, features = guarded(answer), np.random.default_rng(3).random((2, 3, 4, 5)).astype("float32")
     value = require_array(answer(features), features.shape, "the normalised features")
 
     def by(axis):
@@ -432,10 +475,17 @@ def c03_normalise(answer):
     require(not np.allclose(value, features / features.sum(-1, keepdims=True), atol=1e-3), "you divided by the sum of the channels; the length is the root of the sum of squares")
     require(np.allclose(value, by(-1), atol=1e-3), "the vectors over the last axis do not have length 1")
     features[0, 0, 0] = 0
+    features[0, 0, 1] *= -0.1  # a weak answer, of the other sign
     with np.errstate(all="ignore"):
         dark = np.asarray(answer(features))
     require(np.all(np.isfinite(dark)), "a position where no channel answers gives 0/0 = NaN; add a small number under the root")
     require(np.allclose(dark[0, 0, 0], 0), "a position where no channel answers should stay zero")
+    sign = np.sign(features[0, 0, 1]) == np.sign(dark[0, 0, 1])
+    require(np.all(sign), "negative features lost their sign: square for the length only")
+    others = np.linalg.norm(dark, axis=-1).reshape(-1)[2:]
+    require(np.allclose(others, 1, atol=1e-2), "one position of zeros changes the others: each position must be treated by itself")
+    weak = np.linalg.norm(dark[0, 0, 1])
+    require(np.isclose(weak, 1, atol=1e-2), f"a position of length {np.linalg.norm(features[0, 0, 1]):.3f} gets length {weak:.3f} instead of 1: the small number is too large; 1e-10 under the root is enough")
 
 
 @exercise
@@ -445,9 +495,11 @@ def c03_charbonnier(answer):
 
     tf = losses.tf
     rng = np.random.default_rng(4)
-    hr, sr = (tf.constant(rng.random((2, 4, 4, 3)), "float32") for _ in range(2))
+    hr, sr = (tf.constant(rng.random((2, 4, 6, 3)), "float32") for _ in range(2))
     squares, epsilon = np.square(np.asarray(hr) - np.asarray(sr)), 0.1
-    value = float(require_array(answer(hr, sr, epsilon), (), "the loss"))
+    value = answer(hr, sr, epsilon)
+    require(not isinstance(value, (float, np.ndarray, np.generic)), f"you return a {type(value).__name__}; NumPy and float() cut the gradient off: compute with ops and return a tensor")
+    value = float(require_array(value, (), "the loss"))
     expected = np.sqrt(squares + epsilon**2).mean()
     require(not np.isclose(value, np.sqrt(squares.mean() + epsilon**2), atol=1e-5), "you took the root of the mean: take the root at each pixel, then the mean")
     require(not np.isclose(value, np.sqrt(squares + epsilon).mean(), atol=1e-5), "epsilon stands squared under the root; only then it is a difference in pixel units")
@@ -468,8 +520,8 @@ def c03_charbonnier(answer):
 def c04_epochs(epochs):
     """epochs(steps, batch, images) -> (images seen, passes over the data)."""
     answer = epochs(4500, 16, 16_000)
-    require(answer not in (None, Ellipsis), f"the result is {answer}; replace the dots with your code and return something")
-    require(isinstance(answer, (tuple, list)) and len(answer) == 2, f"you return {answer!r}; expected two numbers, (images seen, epochs)")
+    require(answer is not None and answer is not Ellipsis, f"the result is {answer}; replace the dots with your code and return something")
+    require(isinstance(answer, (tuple, list, np.ndarray)) and len(answer) == 2, f"you return {answer!r}; expected two numbers, (images seen, epochs)")
     seen, passes = (float(value) for value in require_array(answer, (2,), "the pair"))
     require(not np.isclose(seen, 4500), "a step sees a whole batch, not one image")
     require(np.isclose(seen, 72_000), f"4,500 steps of 16 images see 72,000 images; you say {seen:g}")
@@ -482,10 +534,8 @@ def c04_epochs(epochs):
 @exercise
 def c04_ema(ema):
     """ema(average, weight, step, decay) -> the new average, with the warm-up of the decay."""
-    average, weight = np.array([1.0, 2.0]), np.array([3.0, -2.0])
-    mine, yours = average.copy(), weight.copy()
-    late = np.array(require_array(ema(mine, yours, 100_000, 0.9), (2,)))
-    require(np.array_equal(mine, average) and np.array_equal(yours, weight), "your function changed its input; return a new array")
+    ema, average, weight = guarded(ema), np.array([1.0, 2.0]), np.array([3.0, -2.0])
+    late = require_array(ema(average.copy(), weight.copy(), 100_000, 0.9), (2,))
     require(not np.allclose(late, 0.1 * average + 0.9 * weight), "average and weight are exchanged: the average keeps the share `decay`")
     require(np.allclose(late, 0.9 * average + 0.1 * weight), "late in a training the result must be decay * average + (1 - decay) * weight")
     early = require_array(ema(average.copy(), weight.copy(), 1, 0.9), (2,))
@@ -495,14 +545,16 @@ def c04_ema(ema):
     share = 31 / 40
     middle = require_array(ema(average.copy(), weight.copy(), 30, 0.9), (2,))
     require(np.allclose(middle, share * average + (1 - share) * weight), "right at step 1, wrong at step 30: the decay there is min(0.9, 31 / 40)")
+    halves = require_array(ema(average.copy(), weight.copy(), 30, 0.5), (2,))
+    require(np.allclose(halves, 0.5 * average + 0.5 * weight), "right for decay=0.9, wrong at step 30 for decay=0.5, which is smaller than 31 / 40: take the smaller of the two, at every step")
 
 
 @exercise
 def c04_schedule(schedule):
     """schedule(step, peak, steps, warmup) -> learning rate: a line up to `warmup`, then half a cosine to 0 at `steps`."""
-    rates = np.array([float(require_array(schedule(step, 2.0, 1000, 200), (), "the rate")) for step in (0, 100, 200, 600, 1000)])
-    require(not np.isclose(rates[0], 2), "there is no warm-up: at step 0 the rate must be 0, at half of the warm-up half the peak")
-    require(np.allclose(rates[:3], [0, 1, 2]), f"at steps 0, 100, 200 of a warm-up of 200 to 2.0 you return {rates[:3]}; expected 0, 1, 2")
+    rates = np.array([float(require_array(schedule(step, 2.0, 1000, 200), (), "the rate")) for step in (0, 50, 200, 600, 1000)])
+    require(not np.isclose(rates[0], 2), "there is no warm-up: at step 0 the rate must be 0, at a quarter of the warm-up a quarter of the peak")
+    require(np.allclose(rates[:3], [0, 0.5, 2]), f"at steps 0, 50, 200 of a warm-up of 200 to 2.0 you return {rates[:3]}; expected 0, 0.5, 2, a straight line")
     require(rates[4] > -1e-6, "your cosine ends at minus the peak: a cosine runs from 1 to -1, so take (1 + cos) / 2")
     missed = 1 + np.cos(np.pi * 0.6)
     require(not np.isclose(rates[3], missed), "the cosine must start at the end of the warm-up: count progress from there, (step - warmup) / (steps - warmup)")
@@ -510,23 +562,25 @@ def c04_schedule(schedule):
     require(not np.isclose(early, 1.5), "that is a straight line: a quarter of the way down half a cosine of peak 2.0 stands at 1.71, you return 1.5")
     require(np.isclose(early, 1 + np.sqrt(0.5)), f"a quarter of the way down you return {early:.3f}; expected 1.707, half a cosine")
     require(np.allclose(rates[3:], [1, 0], atol=1e-6), f"halfway down and at the end you return {rates[3:]}; expected 1 and 0")
-    other = float(schedule(300, 0.5, 500, 100))
-    require(np.isclose(other, 0.25), f"right for a peak of 2.0; for a peak of 0.5, halfway down, you return {other:.3f}: the cosine's height is the peak")
+    other = float(schedule(275, 0.5, 500, 50))
+    require(not np.isclose(other, 1), f"right for a peak of 2.0; for a peak of 0.5, halfway down, you return {other:.3f}: the cosine's height is the peak")
+    others = np.array([float(schedule(25, 0.5, 500, 50)), other])
+    require(np.allclose(others, 0.25), f"right for schedule(step, 2.0, 1000, 200); for peak 0.5, 500 steps and a warm-up of 50, you return {others} at steps 25 and 275, expected 0.25 twice: use the arguments")
 
 
 @exercise
 def c04_diagnose(diagnose):
     """diagnose(history) -> 'broken', 'discriminator wins', 'discriminator is blind' or 'healthy', from the last tenth."""
 
-    def log(*parts, pixel=0.03, g_update=1e-3):
-        """A history from parts (steps, D(real), D(fake)); the last pixel loss and update are given."""
+    def log(*parts, pixel=0.03, g_update=1e-3, first=0.03, val_psnr=28.0):
+        """A history from parts (steps, D(real), D(fake)); the first and last pixel loss, the last update and the only PSNR are given."""
         columns = {name: [part[i] for part in parts for _ in range(part[0])] for i, name in ((1, "d_real"), (2, "d_fake"))}
         before = len(columns["d_real"]) - 1
-        return {**columns, "pixel": [0.03] * before + [pixel], "g_update": [1e-3] * before + [g_update], "val_psnr": [None] * before + [28.0]}
+        return {**columns, "pixel": ([first] + [0.03] * before)[: before] + [pixel], "g_update": [1e-3] * before + [g_update], "val_psnr": [None] * before + [val_psnr]}
 
     wins, blind, game = (100, 0.99, 0.01), (100, 0.501, 0.499), (100, 0.6, 0.4)
     answer = diagnose(log(game))
-    require(answer not in (None, Ellipsis), f"the result is {answer}; replace the dots with your code and return one of the four words")
+    require(answer is not None and answer is not Ellipsis, f"the result is {answer}; replace the dots with your code and return one of the four words")
     cases = [
         (log(game), "healthy", "D(real) 0.6 against D(fake) 0.4 is a game"),
         (log(wins), "discriminator wins", "D(real) is 0.99 and D(fake) 0.01"),
@@ -539,12 +593,21 @@ def c04_diagnose(diagnose):
         (log(wins, pixel=float("nan")), "broken", "a NaN must win over everything else: look for it first, with np.isfinite"),
         (log(game, pixel=float("inf")), "broken", "infinity is not finite either: use np.isfinite, not np.isnan"),
         (log(game, g_update=float("nan")), "broken", "the NaN stands in the column g_update: look in every column"),
+        (log(game, pixel=float("-inf")), "broken", "minus infinity is not finite either: use np.isfinite"),
+        (log(game, first=float("nan")), "broken", "the NaN stands in the first step: look at every number, not only at the last ones"),
+        (log(game, val_psnr=float("nan")), "broken", "the NaN stands in val_psnr, behind the None: leave out each None, not the column"),
+        (log((99, 0.6, 0.4), (1, 0.6, float("nan"))), "broken", "the NaN stands in the column d_fake: look in every column"),
+        (log((99, 0.948, 0.052), (1, 1.0, 0.0)), "discriminator wins", "the last ten steps have the means 0.953 and 0.047: the slice [-n:-1] leaves out the last step, write [-n:]"),
+        (log((90, 0.6, 0.4), (5, 0.7, 0.3), (5, 0.3, 0.7)), "discriminator is blind", "both means of the last ten steps are 0.5: compare the means, not step by step"),
+        (log((4, 0.6, 0.4), (1, 0.99, 0.01)), "discriminator wins", "a tenth of 5 steps is less than one: take one step at least; the slice [-0:] is the whole list"),
+        (log((100, 0.99, 0.06)), "healthy", "D(real) is 0.99 and D(fake) 0.06, but D wins only if both limits are passed"),
         (log((100, 0.97, 0.3)), "healthy", "D(real) is 0.97 and D(fake) 0.3, but D wins only if both limits are passed"),
         (log((100, 0.6, 0.02)), "healthy", "D(real) is 0.6 and D(fake) 0.02, but D wins only if both limits are passed"),
         (log((100, 0.94, 0.06)), "healthy", "D(real) is 0.94 and D(fake) 0.06: the limits are 0.95 and 0.05"),
         (log((100, 0.96, 0.04)), "discriminator wins", "D(real) is 0.96 and D(fake) 0.04: the limits are 0.95 and 0.05"),
         (log((100, 0.7, 0.699)), "discriminator is blind", "D(real) is 0.7 and D(fake) 0.699: blind means close together, wherever that is"),
-        (log((100, 0.51, 0.5)), "healthy", "D(real) is 0.51 and D(fake) 0.50: the limit is 0.005"),
+        (log((100, 0.504, 0.5)), "discriminator is blind", "D(real) is 0.504 and D(fake) 0.5: the limit is 0.005"),
+        (log((100, 0.506, 0.5)), "healthy", "D(real) is 0.506 and D(fake) 0.5: the limit is 0.005"),
         (log((100, 0.4, 0.6)), "healthy", "D(real) is 0.4 and D(fake) 0.6, far apart: take the absolute difference"),
     ]
     for history, expected, why in cases:
@@ -558,12 +621,14 @@ def c04_diagnose(diagnose):
 @exercise
 def c06_rows(rows):
     """rows(batch, replicas, index) -> (first, last + 1) of the images of the global batch that a replica sees."""
-    first, stop = require_array(rows(32, 4, 2), (2,), "the pair")
+    pair = require_array(rows(32, 4, 2), (2,), "the pair")
+    first, stop = pair
     require((first, stop) != (2, 32), "that is every fourth image: the slices are contiguous, as `shards` cuts them")
     require((first, stop) != (64, 96), "each replica would see a whole batch of 32 of its own: the batch is the global one, so divide it by the number of replicas")
     require((first, stop) != (16, 23), "in Python a slice ends one behind its last image: return 24, not 23")
     require((first, stop) != (8, 16), "replicas are counted from 0: replica 2 is the third one")
     require((first, stop) == (16, 24), f"of 32 images and 4 replicas, replica 2 sees images 16 to 23; you return {first:g} and {stop:g}")
+    require(pair.dtype.kind in "iu", f"right numbers, but {pair.tolist()} cannot cut a slice: divide with //, so that they are whole")
     seen = [image for index in range(3) for image in range(*(int(place) for place in rows(12, 3, index)))]
     require(seen == list(range(12)), f"3 replicas should see each of 12 images once; yours see {seen}")
 
@@ -571,6 +636,7 @@ def c06_rows(rows):
 @exercise
 def c06_unequal(gradient):
     """gradient(gradients, counts) -> the global batch's gradient, from each replica's mean gradient and number of images."""
+    gradient = guarded(gradient)
     gradients, counts = np.array([[1.0, -2.0], [4.0, 2.0], [0.0, 6.0]]), np.array([8, 4, 4])
     value = require_array(gradient(gradients, counts), (2,), "the gradient")
     expected = np.average(gradients, axis=0, weights=counts)
@@ -580,6 +646,9 @@ def c06_unequal(gradient):
     require(not np.allclose(value, counts @ gradients / 3), "divide by the number of images, 16, not by the number of replicas")
     require(np.allclose(value, expected), f"you return {value}; the mean over all 16 images is {expected}")
     require(np.allclose(gradient(gradients, np.array([5, 5, 5])), gradients.mean(axis=0)), "with equal shares it must be the plain mean")
+    value = require_array(gradient(gradients, np.array([7, 6, 3])), (2,), "the gradient")
+    expected = np.average(gradients, axis=0, weights=[7, 6, 3])
+    require(np.allclose(value, expected), f"right for shares of 8, 4 and 4; for 7, 6 and 3 you return {value}, expected {expected}: weigh with the counts themselves")
 
 
 @exercise
@@ -593,5 +662,7 @@ def c06_step_time(step_time):
     require(not np.isclose(value, compute + waited + 4e6 / 1e9), "each worker sends 2 * (workers - 1) / workers times the gradient, not once")
     require(not np.isclose(value, compute + waited + 2 * 4 * 4e6 / 1e9), "in each turn a worker sends only 1 / workers of the gradient")
     require(np.isclose(value, compute + moved + waited), f"you return {value:.4f} s; expected {compute + moved + waited:.4f} s")
+    other = float(step_time(0.3, 2e8, 1.25e8, 5e-4, 8))
+    require(np.isclose(other, 0.3 / 8 + 2 * 7 * (2e8 / 8 / 1.25e8 + 5e-4)), f"right for 5 workers; for step_time(0.3, 2e8, 1.25e8, 5e-4, 8) you return {other:.4f} s, expected 2.8445 s: use every argument")
     alone = float(step_time(0.8, 4e6, 1e9, 1e-3, 1))
     require(np.isclose(alone, 0.8), f"one worker talks to nobody: the time is 0.8 s, you return {alone:.4f} s")

@@ -32,6 +32,10 @@ def schedule_without_peak(step, peak, steps, warmup):
     return peak * step / warmup if step < warmup else 1 + np.cos(np.pi * (step - warmup) / (steps - warmup))
 
 
+def schedule_of_cosines(step, peak, steps, warmup):
+    return peak * (1 - np.cos(np.pi * step / warmup)) / 2 if step < warmup else schedule(step, peak, steps, warmup)
+
+
 def ema_in_place(average, weight, step, decay):
     decay = min(decay, (1 + step) / (10 + step))
     average *= decay
@@ -67,9 +71,21 @@ def diagnose_around_half(history):
     return "healthy" if answer == "discriminator is blind" and not blind else answer
 
 
+def diagnose_at_the_end(history):
+    last = {key: column[-max(1, len(column) // 10) :] for key, column in history.items()}
+    return "broken" if diagnose(last) == "broken" else diagnose(history, guard=False)
+
+
+def diagnose_step_by_step(history):
+    answer, n = diagnose(history), max(1, len(history["d_real"]) // 10)
+    gap = np.mean(np.abs(np.subtract(history["d_real"][-n:], history["d_fake"][-n:])))
+    return "healthy" if answer == "discriminator is blind" and gap >= 0.005 else answer
+
+
 ANSWERS = {
     "c04_epochs": {
         "solution": lambda steps, batch, images: (steps * batch, steps * batch / images),
+        "right": [lambda steps, batch, images: np.array([steps * batch, steps * batch / images])],
         "stub": lambda steps, batch, images: ...,
         "wrong": [
             (lambda steps, batch, images: (steps, steps / images), "whole batch"),
@@ -83,6 +99,7 @@ ANSWERS = {
         "wrong": [
             (ema_exchanged, "exchanged"),
             (ema_in_place, "changed its input"),
+            (lambda average, weight, step, decay: ema(average, weight, step, decay if step >= 100 else 1.0), "step 30 for decay=0.5"),
             (lambda average, weight, step, decay: ema(average, weight, min(step, 1) if step < 100 else step, decay), "31 / 40"),
             (lambda average, weight, step, decay: decay * average + (1 - decay) * weight, "warm-up is missing"),
         ],
@@ -95,6 +112,8 @@ ANSWERS = {
             (schedule_to_minus, "minus the peak"),
             (schedule_straight, "straight line"),
             (schedule_without_peak, "height is the peak"),
+            (schedule_of_cosines, "expected 0, 0.5, 2"),
+            (lambda step, peak, steps, warmup: schedule(step, peak, steps, steps / 5), "use the arguments"),
         ],
     },
     "c04_diagnose": {
@@ -111,6 +130,10 @@ ANSWERS = {
             (diagnose_nan_only, "infinity"),
             (diagnose_either, "both limits"),
             (diagnose_around_half, "close together"),
+            (diagnose_at_the_end, "first step"),
+            (lambda history: diagnose({key: column for key, column in history.items() if None not in column}), "behind the None"),
+            (lambda history: diagnose(history, part=slice(-max(1, len(history["d_real"]) // 10), -1)), "leaves out the last step"),
+            (diagnose_step_by_step, "not step by step"),
         ],
     },
 }

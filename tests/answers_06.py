@@ -1,5 +1,7 @@
 """Answers for chapter 06: the solution, the stub, and typical mistakes with a fragment of what they are told."""
 
+import numpy as np
+
 
 def stub(*arguments): ...
 
@@ -20,6 +22,11 @@ def rows_from_one(batch, replicas, index):
 
 def gradient(gradients, counts):
     return counts @ gradients / counts.sum()
+
+
+def gradient_in_place(gradients, counts):
+    gradients *= counts[:, None]
+    return gradients.sum(axis=0) / counts.sum()
 
 
 def step_time(compute, size, bandwidth, latency, workers):
@@ -45,6 +52,7 @@ ANSWERS = {
             (rows_last_included, "not 23"),
             (rows_from_one, "counted from 0"),
             (lambda batch, replicas, index: (8 * index, 8 * index + 8), "each of 12 images once"),
+            (lambda batch, replicas, index: (index * batch / replicas, (index + 1) * batch / replicas), "cannot cut a slice"),
         ],
     },
     "c06_unequal": {
@@ -55,6 +63,8 @@ ANSWERS = {
             (lambda gradients, counts: gradients.mean(axis=0), "counts twice"),
             (lambda gradients, counts: counts @ gradients, "number of all images"),
             (lambda gradients, counts: counts @ gradients / len(counts), "not by the number of replicas"),
+            (lambda gradients, counts: np.repeat(gradients, counts // counts.min(), axis=0).mean(axis=0), "with the counts themselves"),
+            (gradient_in_place, "changed its input"),
         ],
     },
     "c06_step_time": {
@@ -67,6 +77,7 @@ ANSWERS = {
             (step_time_one_latency, "every turn"),
             (lambda c, s, b, latency, n: c / n + s / b + 2 * (n - 1) * latency, "not once"),
             (step_time_whole_gradient_each_turn, "1 / workers of the gradient"),
+            (lambda c, s, bandwidth, latency, n: step_time(c, s, 1e9, latency, n), "use every argument"),
         ],
     },
 }

@@ -44,6 +44,12 @@ def test_the_solution_passes(name):
     assert verdict(name, ANSWERS[name]["solution"]) == "Correct."
 
 
+@pytest.mark.parametrize("name", [name for name in ANSWERS if "right" in ANSWERS[name]])
+def test_right_answers_in_another_style_pass(name):
+    for answer in ANSWERS[name]["right"]:
+        assert verdict(name, answer) == "Correct."
+
+
 @pytest.mark.parametrize("name", ANSWERS)
 def test_the_stub_is_told_to_fill_the_dots(name):
     said = verdict(name, ANSWERS[name]["stub"])
