@@ -78,13 +78,19 @@ def c00_share_lost(share_lost):
 @exercise
 def c00_blend(blend):
     """blend(first, second, amount) -> the mixture of two images; 0 gives the first."""
-    first, second = np.full((2, 2, 3), 0.2, "float32"), np.full((2, 2, 3), 0.6, "float32")
+    blend = guarded(blend)
+    first, second = np.full((2, 5, 3), 0.2, "float32"), np.full((2, 5, 3), 0.6, "float32")
     value = require_array(blend(first, second, 0.25), first.shape)
     require(not np.allclose(value, 0.5), "the two are exchanged: amount 0 must give the first image")
     require(not np.allclose(value, 0.4), "you return the plain mean; use `amount`")
     require(not np.allclose(value, 0.35), "the second image is added to the whole first one: both shares must add up to one")
     require(np.allclose(value, 0.3), "a quarter of the way from 0.2 to 0.6 must be 0.3 everywhere: (1 - amount) first + amount second")
     require(np.allclose(blend(first, second, 1), second), "right for amount 0.25, but amount 1 must give the second image")
+    first, second = np.random.default_rng(0).random((2, 2, 5, 3)).astype("float32")
+    for amount in (0.0, 0.6, 1.0):
+        value = require_array(blend(first, second, amount), first.shape)
+        right = np.allclose(value, (1 - amount) * first + amount * second, atol=1e-5)
+        require(right, f"right for two images of one even grey, wrong for coloured ones with amount {amount}: mix pixel by pixel and channel by channel, for every amount from 0 to 1")
 
 
 @exercise
@@ -92,16 +98,22 @@ def c00_contradiction(contradiction):
     """contradiction(lr, sr) -> mean absolute difference in 8-bit levels after shrinking sr again."""
     from . import data
 
-    hr = data.to_float(data.portraits()[0])
+    contradiction, hr = guarded(contradiction), data.to_float(data.portraits()[0])[:, :96]  # 128x96: hides no exchanged sides
     lr = data.degrade(hr)
-    sr = data.upscale(lr)
-    expected = float(np.abs(data.degrade(sr) - lr).mean() * 255)
+    sr = data.quantise(data.upscale(lr) + np.float32([0.05, 0, -0.1]))  # a tint: `sr` is not what `lr` alone would give
     value = float(require_array(contradiction(lr, sr), ()))
+    difference = data.degrade(sr) - lr
+    expected = float(np.abs(difference).mean() * 255)
+    cancelled = 255 * np.array([difference.mean(), np.abs(difference.mean(axis=-1)).mean(), np.abs(difference.mean(axis=(0, 1))).mean()])
+    wrapped = np.abs(data.to_uint8(data.degrade(sr)) - data.to_uint8(lr)).mean()
     require(not np.isclose(value, expected / 255), "right, but on the scale from 0 to 1; in 8-bit levels it is 255 times as much")
-    require(value >= 0 and value > 1e-6, "positive and negative differences cancel: take the absolute value before the mean")
-    root = float(np.sqrt(np.mean((data.degrade(sr) - lr) ** 2)) * 255)
-    require(not np.isclose(value, root), "that is the root of the mean square; the mean of the absolute values was asked for")
-    require(np.isclose(value, expected, rtol=1e-3), f"you return {value:.3g} levels; expected {expected:.3g}: shrink sr with data.degrade, subtract lr")
+    require(not np.any(np.isclose(abs(value), np.abs(cancelled))), "positive and negative differences cancel: take the absolute value before the mean")
+    require(not np.isclose(value, np.sqrt(np.mean(difference**2)) * 255), "that is the root of the mean square; the mean of the absolute values was asked for")
+    require(not np.isclose(value, np.abs(data.degrade(data.upscale(lr)) - lr).mean() * 255), "your answer does not depend on `sr`: shrink the given result, not one of your own")
+    require(not np.isclose(value, np.abs(data.upscale(lr) - sr).mean() * 255), "you enlarged lr; shrink sr instead, and compare at the small size")
+    require(not np.isclose(value, np.abs(sr[::4, ::4] - lr).mean() * 255), "you picked every fourth pixel; that is another degradation. Use data.degrade")
+    require(not np.isclose(value, wrapped) and not np.isclose(value, wrapped / 255), "uint8 wraps around: 3 - 5 is 254. Subtract floats")
+    require(np.isclose(value, expected, rtol=1e-3), f"you return {value:.4g} levels; expected {expected:.4g}: shrink sr with data.degrade, subtract lr")
 
 
 # --- 02 architecture -------------------------------------------------------------------------------
@@ -113,13 +125,19 @@ def c02_conv_parameters(answer):
     for k, c, f in ((9, 3, 64), (3, 5, 7), (1, 64, 32)):
         value, right = answer(k, c, f), (k * k * c + 1) * f
         require(value is not None and value is not Ellipsis, "the function returns nothing yet; replace the dots")
+        require(np.shape(value) != (2,), f"you return {value}; return one number, weights and biases together")
+        value = require_array(value, (), "the number").item()
         where = f"for a {k}x{k} convolution from {c} to {f} channels"
         mistakes = {
             k * k * c * f: "the biases are missing (one per filter)",
+            k * k * c * f + 1: f"you add one bias for all; there is one per filter, {f} in all",
+            k * k * c * f + c: f"you add one bias per input channel; there is one per filter, {f} in all",
             (k * k * c + c) * f: f"you add one bias per input channel; there is one per filter, {f} in all",
+            k * k * (c + 1) * f: "a bias is one number per filter, not a whole kernel",
             k * k * f: f"each filter spans all {c} input channels; you count one",
             (k * k + 1) * f: f"each filter spans all {c} input channels; you count one",
             (k * c + 1) * f: f"the kernel has {k} x {k} positions; you count only one side of it",
+            (2 * k * c + 1) * f: f"the kernel has {k} x {k} positions, k**2; you count 2 k",
         }
         require(value == right, f"{where} you return {value}, expected {right}; {mistakes.get(value, 'look again')}")
 
@@ -127,6 +145,7 @@ def c02_conv_parameters(answer):
 @exercise
 def c02_pixel_shuffle(answer):
     """Exercise 02.2: a function (x, r) that rearranges (h, w, C r^2) to (r h, r w, C)."""
+    answer = guarded(answer)
     for r, channels in ((2, 1), (3, 2)):
         h, w = 2, 3
         x = np.arange(h * w * r * r * channels, dtype="float32").reshape(h, w, -1)
@@ -143,22 +162,31 @@ def c02_pixel_shuffle(answer):
         same = np.array_equal(np.sort(value, axis=None), np.sort(x, axis=None))
         require(same, "the result does not hold the numbers of x, each once: pixel shuffle only moves numbers")
         require(np.array_equal(value, right), f"the shape is right, but the order is not: for r={r} the top left block should be {right[:r, :r, 0].tolist()}")
+        require(value.dtype.kind == "f", f"the order is right, but float32 became {value.dtype}, where an image in [0, 1] turns black: create the new array with dtype=x.dtype")
 
 
 @exercise
 def c02_receptive_field(answer):
     """Exercise 02.3: a function (list of (kernel_size, stride)) -> receptive field in input pixels."""
-    cases = ([(3, 1)], [(9, 1), (1, 1), (5, 1)], [(3, 2), (3, 1)], [(4, 2)] * 4, [(3, 1), (5, 2), (3, 2), (1, 1)])
+    cases = ([(5, 1)], [(9, 1), (1, 1), (5, 1)], [(4, 2)] * 4, [(3, 2), (3, 1)], [(3, 1), (5, 2), (3, 2), (1, 1)], [(5, 3), (3, 1), (7, 4), (3, 1)])
     for stack in cases:
-        value, right, jump = answer(list(stack)), 1, 1
+        given = list(stack)
+        value, right, jump = answer(given), 1, 1
+        require(value is not None and value is not Ellipsis, "the function returns nothing yet; replace the dots")
+        value = require_array(value, (), "the field").item()
+        require(given == stack, "your function changed the list it was given; go through it with `for`, without pop() or reverse()")
         for kernel, stride in stack:
             right += (kernel - 1) * jump
             jump *= stride
-        require(value is not None and value is not Ellipsis, "the function returns nothing yet; replace the dots")
         if value != right:
             kernels = [kernel for kernel, _ in stack]
             require(value != sum(kernels), f"for {stack} you add the kernel sizes; neighbouring windows overlap, so a layer adds kernel - 1")
             require(value != right - 1, f"for {stack} you return {value}; the pixel itself is missing: start from 1")
+            turned, jump = 1, 1
+            for kernel, stride in reversed(stack):
+                turned += (kernel - 1) * jump
+                jump *= stride
+            require(value != turned, f"for {stack} you return {value}, which is right for the reversed list: the first layer stands at the input, and its stride spreads those behind it")
             unstrided = 1 + sum(kernel - 1 for kernel in kernels)
             require(value != unstrided, f"for {stack} you return {value}: strides are ignored, but behind a stride of 2 each step is two input pixels")
             late, jump = 1, 1
@@ -166,30 +194,42 @@ def c02_receptive_field(answer):
                 jump *= stride
                 late += (kernel - 1) * jump
             require(value != late, f"for {stack} you return {value}: a layer's own stride spreads the layers behind it, not itself")
-            raise Wrong(f"for {stack} you return {value}; expected {right}")
+            raise Wrong(f"for {stack} you return {value}; expected {right}: a layer adds (kernel - 1) times the product of all strides before it")
 
 
 @exercise
 def c02_is_affine(answer):
     """Exercise 02.4: a function (f, a, b) -> bool, the midpoint test."""
-    rng = np.random.default_rng(0)
-    matrix, a, b = (rng.normal(size=shape).astype("float32") for shape in ((200, 3), (200,), (200,)))
+    answer, rng = guarded(answer), np.random.default_rng(0)
+    matrix, a, b, wide = (rng.normal(size=shape).astype("float32") for shape in ((200, 3), (200,), (200,), (200, 300)))
     linear = answer(lambda x: x @ matrix, a, b)
     require(linear is not None and linear is not Ellipsis, "the function returns nothing yet; replace the dots")
-    require(isinstance(linear, (bool, np.bool_)), f"the function returns {type(linear).__name__}; return True or False")
+    truth = np.shape(linear) == () and np.asarray(linear).dtype == bool
+    require(truth, f"the function returns {type(linear).__name__}; return one True or False")
     exact = answer(lambda x: 2.0 * x, np.float32([1, 2]), np.float32([3, 5]))
     require(linear or not exact, "x @ matrix is called not affine, though 2 x passes: float32 rounds, so compare with a tolerance")
     require(linear, "x @ matrix is linear, hence affine, but you call it not affine")
     require(answer(lambda x: x @ matrix + 5, a, b), "x @ matrix + 5 is affine, but you reject it: that test is for linear functions. Use the midpoint")
     require(answer(lambda x: 1e3 * (x @ matrix), a, b), "1000 x @ matrix is affine, but you reject it: make the tolerance relative to the size of the values")
+    require(answer(lambda x: (x @ matrix)[None], a, b), "x @ matrix of shape (1, 3) is affine, but you reject it: f may return an array of any shape, such as a network's (1, 1)")
+    require(answer(lambda x: np.full(3, np.float32(5)), a, b), "a constant is affine, but you reject it: f(a) - f(b) is 0 there; measure the size by the values, not by their difference")
     leaky = lambda x: np.where(x > 0, x, 0.2 * x) @ matrix  # noqa: E731
     require(not answer(leaky, a, b), "LeakyReLU followed by a matrix is not affine, but you accept it")
     require(not answer(np.abs, a, b), "|x| is not affine, but you accept it: its value at the midpoint is too *small*; take the absolute difference, of all values")
     mirrored = lambda x: np.concatenate([np.abs(x), -np.abs(x)])  # noqa: E731
     require(not answer(mirrored, a, b), "(|x|, -|x|) is not affine, but you accept it: its two gaps cancel. Take absolute values before you add up or average")
+    for where, partly in (("first", lambda x: np.concatenate([leaky(x), x])), ("last", lambda x: np.concatenate([x, leaky(x)]))):
+        require(not answer(partly, a, b), f"a function whose {where} values alone bend is not affine, but you accept it: compare all values of f, not one of them")
     bent = lambda x: x @ matrix + 0.02 * np.abs(x) @ matrix  # noqa: E731
     require(not answer(bent, a, b), "x @ matrix + 0.02 |x| @ matrix bends by some percent, and you accept it: float32 rounds in the seventh digit, so be stricter")
     require(not answer(lambda x: 1e-6 * leaky(x), a, b), "1e-6 LeakyReLU is not affine, but you accept it: make the tolerance relative to the size of the values")
+    require(answer(np.abs, np.abs(a), np.abs(b)), "between two positive arrays |x| is affine, but you reject it: test between a and b, not elsewhere or beyond them")
+    twice = lambda x: np.concatenate([x @ wide, -(x @ wide)])  # noqa: E731
+    require(
+        answer(twice, a, b),
+        "(x @ matrix, -x @ matrix) with 600 values is affine, but you reject it: a value near 0 carries the rounding of large terms, "
+        "and the mean of all is near 0. Compare the largest gap with the largest absolute value (np.allclose compares each value with itself)",
+    )
 
 
 # --- 01 data ---------------------------------------------------------------------------------------
@@ -311,7 +351,7 @@ def c01_split(my_split):
 @exercise
 def c05_psnr(answer):
     """PSNR of two uint8 images with a border cut off."""
-    rng = np.random.default_rng(5)
+    answer, rng = guarded(answer), np.random.default_rng(5)
     reference, result = rng.integers(0, 256, (2, 24, 30, 3)).astype("uint8")
     value = require_array(answer(reference, result, 4), (), "my_psnr(reference, result, 4)")
 
@@ -321,17 +361,31 @@ def c05_psnr(answer):
     inner = np.s_[4:-4, 4:-4]
     expected = psnr(reference[inner], result[inner])
     wrapped = 10 * np.log10(255**2 / np.mean((reference[inner] - result[inner]).astype("float64") ** 2))
+    short = 10 * np.log10(255**2 / np.mean((reference[inner].astype("int16") - result[inner]) ** 2))
+    channels = np.mean([psnr(reference[inner][..., i], result[inner][..., i]) for i in range(3)])
     require(not np.isclose(value, wrapped), "uint8 wraps around: 3 - 5 is 254. Convert to float before you subtract")
     require(not np.isclose(value, 10 * np.log10(255**2 / np.mean((reference[inner] - result[inner]) ** 2))), "uint8 wraps around: convert to float before you subtract and square")
+    require(not np.isclose(value, short), "int16 holds the differences, but not their squares, up to 65025: convert to float")
     require(not np.isclose(value, expected - 20 * np.log10(255)), "the peak of uint8 pixels is 255; you used 1")
+    require(not np.isclose(value, expected - 10 * np.log10(255)), "the peak is squared too: 10 log10(255^2 / MSE)")
+    require(not np.isclose(value, expected + 20 * np.log10(256 / 255)), "the peak of uint8 pixels is 255; you used 256")
     require(not np.isclose(value, psnr(reference, result)), "the border is still there: shave was ignored")
     require(not np.isclose(value, psnr(reference[4:, 4:], result[4:, 4:])), "you cut the upper and left border only; cut all four sides")
+    require(not np.isclose(value, psnr(reference[4:-4], result[4:-4])), "you cut rows only; cut all four sides")
+    require(not np.isclose(value, psnr(reference[2:-2, 2:-2], result[2:-2, 2:-2])), "you cut half of shave from each side; the argument counts the pixels of one side")
+    require(not np.isclose(value, channels), "that is the mean of three PSNRs; take one mean of the squares, over rows, columns and channels")
+    require(not np.isclose(value, -expected), "the sign is wrong: a smaller error must give a larger PSNR")
+    require(not np.isclose(value, expected * np.log(10)), "you used the natural logarithm; decibels need np.log10")
+    require(not np.isclose(value, expected / 10), "the factor 10 is missing: that is bel, not decibel")
     require(not np.isclose(value, expected / 2), "10 log10 of the mean SQUARED error; or 20 log10 if you took the root")
-    require(np.isclose(value, expected), f"got {value:.3f} dB for two random images, expected {expected:.3f} dB")
+    require(not np.isclose(value, expected * 2), "the factor 20 belongs to the root of the MSE; with the MSE itself it is 10")
+    require(np.isclose(value, expected), f"got {value:.6g} dB for two random images, expected {expected:.6g} dB, not rounded")
     grey = [(image // 2 + 50).astype("uint8") for image in (reference, result)]  # 50 to 177
     require(np.isclose(answer(*grey, 4), psnr(*(image[inner] for image in grey))), "right where a pixel is 255, wrong where none is: the peak is 255, whatever the images hold")
     narrow = psnr(reference[2:-2, 2:-2], result[2:-2, 2:-2])
     require(np.isclose(answer(reference, result, 2), narrow), "right for shave=4, wrong for shave=2: use the argument")
+    lower = psnr(reference[6:-4, 4:-4], result[6:-4, 4:-4])
+    require(np.isclose(answer(reference[2:], result[2:], 4), lower), "right for 24x30 pixels, wrong for 22x30: take the size from the images")
     whole = answer(reference, result, 0)
     require(whole is not None and np.isclose(whole, psnr(reference, result)), f"with shave=0 you get {whole}; beware of the slice [0:-0], which is empty")
 
@@ -341,20 +395,44 @@ def c05_consistency(answer):
     """Map of the difference between an LR input and a result degraded again."""
     from . import data
 
-    hr = data.to_float(data.portraits())
+    answer, hr = guarded(answer), data.to_float(data.portraits())[:, :, :96]  # 128x96: hides no exchanged sides
     lr = data.degrade(hr)
-    sr = np.clip(data.upscale(lr) + np.float32([0.05, 0, -0.1]), 0, 1)
+    sr = data.quantise(data.upscale(lr) + np.float32([0.05, 0, -0.1]))  # as a file holds it: rounding it first, like `lr_consistency`, changes nothing
     value = answer(lr, sr)
     require(value is not None and value is not Ellipsis, f"the map is {value}; replace the dots with your code and return something")
-    require(np.shape(value) != (2, 32, 32, 3), "the map still has three channels; average over the last axis")
-    value = require_array(value, (2, 32, 32), "the map")
-    expected = 255 * np.abs(lr - data.degrade(sr)).mean(axis=-1)
-    aliased = 255 * np.abs(lr - data.quantise(data.resize(sr, (32, 32), antialias=False))).mean(axis=-1)
-    require(not np.allclose(value * 255, expected, atol=0.3), "the map is in [0, 1]; multiply by 255 for 8-bit levels")
-    require(not np.allclose(value, 255 * (lr - data.degrade(sr)).mean(axis=-1), atol=0.05), "positive and negative errors cancel: take the absolute value before the mean over channels")
-    require(not np.allclose(value, aliased, atol=0.3), "you shrank without antialiasing; that is another degradation. Use data.degrade")
-    require(not np.allclose(value, 255 * np.abs(lr - sr[:, ::4, ::4]).mean(axis=-1), atol=0.3), "you picked every fourth pixel; that is another degradation. Use data.degrade")
-    require(np.allclose(value, expected, atol=0.3), f"the map's mean is {value.mean():.2f} levels, expected {expected.mean():.2f}")
+    require(np.shape(value) != lr.shape, "the map still has three channels; average over the last axis")
+    value = require_array(value, lr.shape[:3], "the map")
+
+    def small(**how):
+        return data.resize(sr, lr.shape[1:3], **how)
+
+    difference = 255 * (lr - data.degrade(sr))
+    expected = np.abs(difference).mean(axis=-1)
+    bytes_ = data.to_uint8(lr) - data.to_uint8(data.degrade(sr))
+
+    def same(other, tolerance=0.02):
+        return np.mean(np.abs(value - other) > tolerance) < 0.01  # a tie between two levels may round either way
+
+    typical = [
+        (expected / 255, "the map is in [0, 1]; multiply by 255 for 8-bit levels"),
+        (expected / 255 * 256, "multiply by 255, not by 256: white is level 255"),
+        (difference.mean(axis=-1), "positive and negative errors cancel: take the absolute value before the mean over channels"),
+        (-difference.mean(axis=-1), "positive and negative errors cancel: take the absolute value before the mean over channels, and subtract lr there"),
+        (np.abs(difference.mean(axis=-1)), "the three channels cancel: take the absolute value first, then the mean over channels"),
+        (np.sqrt((difference**2).mean(axis=-1)), "that is the root of the mean square over channels; take the mean of the absolute values"),
+        ((difference**2).mean(axis=-1), "you squared the differences; take their absolute values"),
+        (3 * expected, "that is the sum over channels; take the mean"),
+        (np.abs(difference).max(axis=-1), "that is the largest of the three channels; take the mean"),
+        (bytes_.mean(axis=-1), "uint8 wraps around: 3 - 5 is 254. Subtract floats"),
+        (255 * np.abs(lr - small()).mean(axis=-1), "you did not round to 8 bits after shrinking: data.degrade does both"),
+        (255 * np.abs(lr - np.clip(small(), 0, 1)).mean(axis=-1), "you clipped, but did not round to 8 bits after shrinking: data.degrade does both"),
+        (255 * np.abs(lr - data.quantise(small(antialias=False))).mean(axis=-1), "you shrank without antialiasing; that is another degradation. Use data.degrade"),
+        (255 * np.abs(lr - sr[:, ::4, ::4]).mean(axis=-1), "you picked every fourth pixel; that is another degradation. Use data.degrade"),
+    ]
+    for wrong, message in typical:
+        require(not same(wrong, 1e-4 if wrong.max() < 1 else 0.02), message)
+    n, i, j = place = np.unravel_index(np.argmax(np.abs(value - expected)), value.shape)
+    require(same(expected), f"in image {n}, row {i}, column {j} the map is {value[place]:.3f} levels, expected {expected[place]:.3f}; its mean is {value.mean():.2f}, expected {expected.mean():.2f}")
 
 
 @exercise
@@ -362,20 +440,36 @@ def c05_paired(answer):
     """Mean paired difference with its bootstrap interval."""
     from . import metrics
 
-    rng = np.random.default_rng(6)
+    answer, rng = guarded(answer), np.random.default_rng(6)
     a = rng.normal(27, 2, 80)
-    b = a + rng.normal(0.3, 0.1, 80)
-    value = require_array(answer(a, b), (3,), "compare(a, b)")
+    b = a + rng.normal(0.2, 0.25, 80)  # of both signs
+    value = answer(a, b)
+    nested = isinstance(value, (tuple, list)) and any(np.size(part) > 1 for part in value)
+    require(not nested, "low and high stand in a pair of their own; return three numbers: (mean, low, high), for example (mean, *interval)")
+    value = require_array(value, (3,), "compare(a, b)")
     mean, low, high = value
     difference = b - a
     expected = np.array([difference.mean(), *metrics.bootstrap_interval(difference)])
+    width, images = expected[2] - expected[1], np.ptp(np.percentile(difference, (2.5, 97.5)))
     require(not np.isclose(mean, -expected[0]), "the sign is the wrong way round: b - a is positive when b is better")
+    require(not np.isclose(mean, np.abs(difference).mean()), "you took absolute differences: where b is worse, b - a must count as negative")
+    require(not (np.isclose(low, high) and np.isclose(low, mean)), "your interval has no width: draw the images with replacement")
     require(low < mean < high, f"the mean {mean:.2f} does not lie between low {low:.2f} and high {high:.2f}; return (mean, low, high) of one quantity, b - a")
     require(
-        high - low < 3 * (expected[2] - expected[1]),
-        f"your interval is {high - low:.2f} dB wide, the paired one {expected[2] - expected[1]:.2f}: subtract image by image first, then take one interval",
+        not np.any(np.isclose(high - low, [images, 3.92 * difference.std(), 4 * difference.std()], rtol=0.03)),
+        f"your interval, {high - low:.2f} dB wide, holds 95% of the images; that of their *mean* is narrower: resample the images and take percentiles of the means",
     )
-    require(np.allclose(value, expected, atol=0.004), f"got {np.round(value, 3)}, expected about {np.round(expected, 3)}")
+    require(
+        high - low < 3 * width,
+        f"your interval is {high - low:.2f} dB wide, the paired one {width:.2f}: subtract image by image first, then take one interval",
+    )
+    require(
+        np.isclose(mean, expected[0], atol=1e-5),
+        f"the mean of b - a is {expected[0]:.4f}, you return {mean:.4f}; return the mean itself, not rounded: no median, no middle of the interval, no mean of resamples",
+    )
+    require(high - low > 0.87 * width, f"your interval is {high - low:.3f} dB wide, expected about {width:.3f}: 95% lie between the percentiles 2.5 and 97.5 (5 and 95 leave 90%) of means of b - a")
+    require(high - low < 1.15 * width, f"your interval is {high - low:.3f} dB wide, expected about {width:.3f}: 95%, not more, from means over as many draws as there are images, often enough")
+    require(np.allclose(value, expected, atol=0.09 * width), f"got {np.round(value, 3)}, expected about {np.round(expected, 3)}")
 
 
 # --- 03 losses -------------------------------------------------------------------------------------

@@ -71,6 +71,13 @@ def affine_signed(f, a, b):
     return bool((middle - mean).max() <= 1e-4 * np.abs(mean).max())
 
 
+def affine_in_place(f, a, b):
+    f_a, f_b = f(a), f(b)
+    a += b
+    a /= 2
+    return bool(np.abs(f(a) - (f_a + f_b) / 2).max() <= 1e-4 * np.abs(f_b).max())
+
+
 def affine_lax(f, a, b):
     middle, mean = f((a + b) / 2), (f(a) + f(b)) / 2
     return bool(np.abs(middle - mean).max() <= 0.2 * np.abs(mean).max())
@@ -88,6 +95,7 @@ def affine_absolute(f, a, b):
 ANSWERS = {
     "c02_conv_parameters": {
         "solution": parameters,
+        "right": [lambda k, c, f: np.array(parameters(k, c, f))],
         "stub": lambda k, c, f: ...,
         "wrong": [(lambda k, c, f: k * k * c * f, "biases are missing"), (lambda k, c, f: (k * k + 1) * f, "input channels")],
     },
@@ -103,7 +111,8 @@ ANSWERS = {
     },
     "c02_is_affine": {
         "solution": affine,
+        "right": [lambda f, a, b: np.asarray(affine(f, a, b)), lambda f, a, b: bool(np.allclose(f(0.25 * a + 0.75 * b), 0.25 * f(a) + 0.75 * f(b), rtol=1e-4, atol=1e-4 * np.abs(f(b)).max()))],
         "stub": lambda f, a, b: ...,
-        "wrong": [(affine_linear, "midpoint"), (affine_exact, "tolerance"), (affine_absolute, "relative"), (lambda f, a, b: True, "not affine"), (affine_signed, "absolute difference"), (affine_lax, "be stricter"), (affine_mean, "gaps cancel")],
+        "wrong": [(affine_linear, "midpoint"), (affine_exact, "tolerance"), (affine_absolute, "relative"), (lambda f, a, b: True, "not affine"), (affine_signed, "absolute difference"), (affine_lax, "be stricter"), (affine_mean, "gaps cancel"), (lambda f, a, b: affine(lambda x: np.ravel(f(x))[-1:], a, b), "whose first values"), (lambda f, a, b: affine(f, -a, b), "test between a and b"), (affine_in_place, "changed its input")],
     },
 }

@@ -84,16 +84,22 @@ ANSWERS = {
             (psnr_with_empty_slice, "[0:-0]"),
             (psnr_of_one_corner, "all four sides"),
             (psnr_with_peak_of_the_image, "whatever the images hold"),
+            (lambda a, b, shave: psnr_solution(a[shave : len(a) - shave], b[shave : len(b) - shave], 0), "rows only"),
+            (lambda a, b, shave: np.mean([psnr_solution(a[..., i], b[..., i], shave) for i in range(3)]), "mean of three PSNRs"),
         ],
     },
     "c05_consistency": {
         "solution": consistency_solution,
+        "right": [lambda lr, sr: 255 * np.abs(lr - data.degrade(data.quantise(sr))).mean(axis=-1)],
         "stub": stub,
         "wrong": [
             (consistency_without_antialias, "without antialiasing"),
             (consistency_in_unit_range, "multiply by 255"),
             (consistency_with_channels, "three channels"),
             (consistency_that_cancels, "cancel"),
+            (lambda lr, sr: 255 * np.abs(lr - data.resize(sr, lr.shape[1:3])).mean(axis=-1), "did not round"),
+            (lambda lr, sr: 256 * np.abs(lr - data.degrade(sr)).mean(axis=-1), "not by 256"),
+            (lambda lr, sr: consistency_solution(lr, sr).swapaxes(1, 2)[:, :, :24], "expected"),
         ],
     },
     "c05_paired": {
@@ -102,6 +108,10 @@ ANSWERS = {
         "wrong": [
             (paired_with_the_sign_turned, "wrong way round"),
             (paired_from_two_intervals, "subtract image by image"),
+            (lambda a, b: ((b - a).mean(), metrics.bootstrap_interval(b - a)), "a pair of their own"),
+            (lambda a, b: (np.abs(b - a).mean(), *metrics.bootstrap_interval(np.abs(b - a))), "absolute differences"),
+            (lambda a, b: ((b - a).mean(), *np.percentile(b - a, (2.5, 97.5))), "holds 95% of the images"),
+            (lambda a, b: (sum(metrics.bootstrap_interval(b - a)) / 2, *metrics.bootstrap_interval(b - a)), "no middle of the interval"),
         ],
     },
 }
