@@ -642,7 +642,7 @@ RECIPES = {
         steps=600, learning_rate=1e-4, loss="mse", start="srresnet",
         discriminator="srgan", lattice=0.2, perceptual=0.05, adversarial=1e-3,
     ),
-    "edsr": Recipe(steps=8_000, patch=96, learning_rate=5e-4),
+    "edsr": Recipe(steps=20_000, patch=96, learning_rate=5e-4),
     "facesr": Recipe(steps=14_000, learning_rate=6e-4),
     "facesr-gan": Recipe(
         steps=4_500, learning_rate=4e-4, start="facesr", discriminator="patch", relativistic=True,
