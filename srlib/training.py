@@ -291,8 +291,8 @@ def load_checkpoint(path, trainer, order=None):
         if before != now:
             print(f"{name} is {now}, but was {before} when {pathlib.Path(path).name} was written: other batches from here on")
     for variable, array in zip(variables, arrays):
-        if variable.path.endswith("/learning_rate") and array != float(variable):  # a number: the caller's counts
-            print(f"{variable.path} is {float(variable):g}, but was {float(array):g} when {pathlib.Path(path).name} was written")
+        if variable.path.endswith("/learning_rate") and array != (now := np.asarray(variable)):  # a number: the caller's counts
+            print(f"{variable.path} is {now:g}, but was {array:g} when {pathlib.Path(path).name} was written")
             continue
         variable.assign(array)
     return note["step"], note["history"]
