@@ -266,7 +266,8 @@ WRITE_HELP = "the earlier ones are intact: make room or name another folder, and
 def load_checkpoint(path, trainer, order=None):
     """Restore a checkpoint into a compiled trainer; returns (step, history).
 
-    order: how batches will be drawn; if the checkpoint was written with another order, that is said.
+    order: how batches will be drawn; if the checkpoint was written with another order, that is said. A learning
+    rate that is a number, and no schedule, stays the trainer's own; if it was another one, that is said, too.
     Raises `ValueError` with the file's name if it is damaged (`DamagedCheckpoint`; the archive holds a
     checksum of every array) or belongs to another network, and leaves the trainer untouched then.
     """
