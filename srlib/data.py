@@ -620,7 +620,8 @@ def make_shards(source, folder, train=None, held_out=None, shard=SHARD, report=p
                 _write_text(folder / UNFINISHED, _index_text(index | {"shards": ahead}))
         for path in sorted(root.rglob("list_attr_celeba.*"))[:1]:
             shutil.copyfile(path, folder / path.name)
-        _write_text(folder / "README.txt", _shards_readme(index))
+        if not (folder / "README.txt").exists():  # one of yours stays; ours depends on the source alone
+            _write_text(folder / "README.txt", _shards_readme(index))
         _write_text(folder / "index.json", _index_text(index))
         (folder / UNFINISHED).unlink()
     except OSError as error:

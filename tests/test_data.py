@@ -422,6 +422,12 @@ def test_shards_hold_the_pixels_of_the_folder_and_its_partition(celeba, tmp_path
     assert "non-commercial research only" in index["terms"] and index["terms"] in (tmp_path / "shards" / "README.txt").read_text()
 
 
+def test_your_own_readme_in_the_folder_of_the_shards_stays(celeba, tmp_path):
+    (tmp_path / "README.txt").write_text("mine\n")
+    make(celeba, tmp_path)
+    assert (tmp_path / "README.txt").read_text() == "mine\n"
+
+
 def test_a_profile_limits_shards_as_it_limits_the_folder(celeba, tmp_path):
     make(celeba, tmp_path / "shards")
     few = runtime.Profile("few", 10, 3, batch=1, steps=1, short_steps=1, blocks=1, filters=8, repeats=1)
