@@ -216,7 +216,7 @@ def curves(histories, key="pixel", axis=None, label=None, log=False):
 
 def health(history):
     """The adversarial game in four panels, with reference lines; returns the figure. See chapter 04."""
-    figure, axes = plt.subplots(2, 2, figsize=(8.0, 4.3), layout="constrained")
+    figure, axes = plt.subplots(2, 2, figsize=(8.0, 4.6), layout="constrained")
     steps = history["step"]
     width = max(1, len(steps) // 30)
 
@@ -226,16 +226,17 @@ def health(history):
                 axis.plot(steps, smooth(history[name], width), lw=1.4, label=name)
         if reference is not None:
             axis.axhline(reference, color="0.4", ls="--", lw=1)
-            axis.annotate(note, (1, reference), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
+            axis.annotate(note, (1.01, reference), xycoords=("axes fraction", "data"), va="center", fontsize=8)
         if log:
             axis.set_yscale("log")
-        axis.set(title=title, xlabel="step")
-        axis.legend(fontsize=8)
+        axis.set_title(title, pad=18)  # the legend stands between title and axes, where no curve crosses it
+        axis.set(xlabel="step")
+        axis.legend(fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 0.98))
 
-    draw(axes[0, 0], ["d_real", "d_fake"], "what D believes: 1 = real", 0.5, "0.5: cannot tell")
-    draw(axes[0, 1], ["d_loss", "adversarial"], "the two losses of the game", LN2, "ln 2: a draw")
+    draw(axes[0, 0], ["d_real", "d_fake"], "what D believes: 1 = real", 0.5, "0.5:\ncannot tell")
+    draw(axes[0, 1], ["d_loss", "adversarial"], "the two losses of the game", LN2, "ln 2:\na draw")
     draw(axes[1, 0], ["g_gradient", "d_gradient"], "gradient norms", log=True)
-    draw(axes[1, 1], ["g_update", "d_update"], "size of an update / size of the weights", 1e-3, "about 1e-3", log=True)
+    draw(axes[1, 1], ["g_update", "d_update"], "size of an update / size of the weights", 1e-3, "about\n1e-3", log=True)
     return figure
 
 
