@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -37,7 +38,8 @@ FINDS_LOSS = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.er
 def tf_config(hosts, index):
     """The value of `TF_CONFIG` for worker `index`. hosts: a list of "address:port", the same for every worker.
 
-    Worker 0 is the chief: it validates, reports and writes the checkpoints.
+    Worker 0 is the chief: it validates, reports and writes the checkpoints. Raises `ValueError` for an index that
+    no host has, or a host without a port.
     """
     if not 0 <= index < len(hosts) or not all(":" in host for host in hosts):
         raise ValueError(f"hosts is {hosts} and index {index}; expected address:port for each, and an index from 0 to {len(hosts) - 1}")
@@ -77,16 +79,21 @@ def start_workers(count, command, **options):
 def supervise(processes, patience=30):
     """Wait for worker processes; when one fails, end those that do not end within `patience` seconds.
 
-    Returns the list of exit codes; a negative one is the number of the signal that killed the process.
+    Returns the list of exit codes; a negative one is the number of the signal that killed the process. Whatever
+    ends the waiting, Ctrl-C for example, ends the workers, too.
     """
     deadline = None
-    while any(process.poll() is None for process in processes):
-        if deadline is None and any(process.poll() for process in processes):
-            deadline = time.monotonic() + patience
-        if deadline is not None and time.monotonic() > deadline:
-            for process in processes:
-                process.kill()
-        time.sleep(0.1)
+    try:
+        while any(process.poll() is None for process in processes):
+            if deadline is None and any(process.poll() for process in processes):
+                deadline = time.monotonic() + patience
+            if deadline is not None and time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+    finally:
+        for process in processes:
+            process.kill()  # nothing happens to one that has ended
+            process.wait()
     return [process.returncode for process in processes]
 
 
@@ -131,10 +138,9 @@ def connect(replicas=1, timeout=300):
     cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
     hosts = [host for job in ("chief", "worker") for host in cluster.get(job, [])]
     if len(hosts) > 1:
-        options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=timeout)
         print(f"waiting at most {timeout} seconds for all of {', '.join(hosts)}; if it ends here: are all started and open?", flush=True)
         with limit(timeout, "not all workers have started"):
-            return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+            return tf.distribute.MultiWorkerMirroredStrategy()  # its own time limits would cost threads, some for every step
     if replicas > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
@@ -165,7 +171,8 @@ def shards(context, pixels, batch, steps, seed, start, patch):
     """The part of every global batch that this worker's replicas see, a `tf.data.Dataset` with an element a replica.
 
     context: `tf.distribute.InputContext`. The batch of a step is `data.batch_at`'s, cut into equal slices, so that
-    any number of workers sees together what one device would see alone. It repeats, for without an end
+    any number of workers sees together what one device would see alone: lr, float32 (batch / replicas, patch / 4,
+    patch / 4, 3), and hr, (batch / replicas, patch, patch, 3); replicas has to divide batch. It repeats, for without an end
     the workers need not ask each other at every step whether all have a batch left.
     """
     size = batch // context.num_replicas_in_sync
@@ -179,7 +186,7 @@ def shards(context, pixels, batch, steps, seed, start, patch):
 
 
 def from_chief(strategy, number):
-    """The chief's `number`, on all workers; it waits for the slowest."""
+    """The chief's whole `number`, on all workers; it waits for the slowest."""
 
     @tf.function
     def total(mine):
@@ -199,8 +206,9 @@ def fit(
     """`training.fit` on the replicas of a strategy: the same batches, history, guard and checkpoints.
 
     strategy: of `connect`. trainer: built and compiled in `strategy.scope()`. batch: the global one, over all
-    replicas. The chief validates, reports, writes checkpoints and calls `callbacks`; all workers read the
-    checkpoints, so the folder must be on a shared disk. A checkpoint does not depend on the number of replicas. Losses in
+    replicas. The chief validates, reports, writes checkpoints and calls `callbacks`, which hear of the start, of
+    batches and of the end, not of epochs, and cannot stop the training; all workers read the checkpoints, so the
+    folder must be on a shared disk. A checkpoint does not depend on the number of replicas. Losses in
     the history are means over the global batch; the gradients' norms are means of the replicas' norms, which
     are larger than the norm of the mean. timeout: seconds that a worker waits for the others at a step; it must be longer
     than the chief's validation, and than the first step, which compiles.
@@ -246,6 +254,7 @@ def fit(
     told = keras.callbacks.CallbackList([recorder, *(callbacks if chief else ())], model=trainer)
     told.on_train_begin()
     for index, images in zip(range(steps - start), dataset):
+        told.on_train_batch_begin(index)
         with watched(strategy, timeout, f"in step {start + index + 1}", folder):
             values = step(images).numpy()
         told.on_train_batch_end(index, dict(zip(names, values)))
@@ -275,7 +284,9 @@ def watched(strategy, timeout, when, folder):
 def train_rung(name, folder, recipe, photos, strategy, precision=None, every=250, timeout=300):
     """`training.train_rung` on the replicas of a strategy; returns the history.
 
-    Weights, entry and snapshots are then a matter of one process: `python -m srlib.training NAME --folder FOLDER`.
+    recipe: `training.Recipe`. photos: of `data.load`. precision: one of `runtime.POLICIES`. every, timeout, and what
+    is raised: as in `fit`. Weights, entry and snapshots are then a matter of one process: `python -m srlib.training
+    NAME --folder FOLDER`, with the same `--steps` and `--batch`, if they are not the recipe's.
     """
     start_weights = pretrained.load_arrays(recipe.start) if recipe.start else None
     keras.utils.set_random_seed(0)
@@ -303,7 +314,13 @@ def main(arguments=None):
     parser.add_argument("--hosts", help="address:port of every worker, separated by commas, instead of TF_CONFIG")
     parser.add_argument("--index", type=int, default=0, help="which of the hosts this is, from 0 on")
     options = parser.parse_args(arguments)
+    if options.workers is not None and (options.workers < 0 or options.hosts):
+        parser.error("--workers starts processes on this machine, one or more; on several machines, give --hosts and --index to each")
+    for name in ("steps", "batch", "every", "replicas", "timeout"):
+        if (value := getattr(options, name)) is not None and value < 1:
+            parser.error(f"--{name} is {value}; it must be at least 1")
     if options.workers:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `supervise` ends the workers before this process goes
         words = list(sys.argv[1:] if arguments is None else arguments)
         command = [sys.executable, "-m", "srlib.distributed", *words, "--workers", "0"]  # the last one counts
         codes = supervise(start_workers(options.workers, command))
@@ -312,7 +329,7 @@ def main(arguments=None):
     if options.hosts:
         os.environ["TF_CONFIG"] = tf_config(options.hosts.split(","), options.index)
     strategy = connect(options.replicas, options.timeout)
-    changes = {name: value for name in ("steps", "batch") if (value := getattr(options, name))}
+    changes = {name: value for name in ("steps", "batch") if (value := getattr(options, name)) is not None}
     recipe = dataclasses.replace(training.RECIPES[options.name], **changes)
     profile = runtime.profile() if os.environ.get("SRLIB_PROFILE") else runtime.PROFILES["full"]
     photos = data.load(options.data, profile)

@@ -3,8 +3,8 @@
     python -m srlib.teaching handout FOLDER [--notebooks notebooks]
     python -m srlib.teaching collect FOLDER
 
-`handout` removes the cells tagged `solution`, the folded answers behind the heading "Exercises", and every
-stored output; exercises, checks and text stay. `collect` reads what the checks said from the stored outputs
+`handout` removes the cells tagged `solution`, the folded answers behind the heading "Exercises", the links to
+the full version on Colab and Kaggle, and every stored output; exercises, checks and text stay. `collect` reads what the checks said from the stored outputs
 of submitted notebooks. It runs nothing. See notebooks/TEACHING.md.
 """
 
@@ -14,8 +14,12 @@ import json
 import pathlib
 import re
 import shutil
+import sys
+
+from . import checks
 
 FOLDED = re.compile(r"\n*<details>.*?</details>", re.S)
+LINKS = re.compile(r"^\[Open in Colab\].*\n+", re.M)
 
 
 def without_answers(notebook):
@@ -31,7 +35,8 @@ def without_answers(notebook):
         if cell["cell_type"] == "code":
             cell.update(outputs=[], execution_count=None)
         else:
-            lesson, heading, rest = "".join(cell["source"]).partition("## Exercises")
+            cell["source"] = LINKS.sub("", "".join(cell["source"]))
+            lesson, heading, rest = cell["source"].partition("## Exercises")
             if in_exercises:
                 cell["source"] = FOLDED.sub("", lesson)
             elif heading:
@@ -70,7 +75,8 @@ def verdicts(notebook):
     """What the checks said in a submitted notebook (a dict): {check: "correct" | "not yet" | "not run"}.
 
     A check counts by its call, `checks.c01_psnr(...)`, in any cell that is not tagged `solution`; where it
-    was called more than once, the best verdict counts.
+    was called more than once, the best verdict counts. All checks of a chapter of which one is called are listed:
+    an exercise that was deleted is "not run", like one whose cell ended before its check.
     """
     found, order = {}, ["not run", "not yet", "correct"]
     for cell in notebook["cells"]:
@@ -81,21 +87,26 @@ def verdicts(notebook):
         for name, line in itertools.zip_longest(re.findall(r"^checks\.(c\d\d_\w+)\(", "".join(cell["source"]), re.M), lines):
             if name is None:
                 break
-            verdict = "correct" if line == "Correct." else "not yet" if cell["outputs"] else "not run"
+            verdict = "correct" if line == "Correct." else "not yet" if line else "not run"
             found[name] = max(found.get(name, "not run"), verdict, key=order.index)
-    return found
+    chapters = {name[:3] for name in found}
+    return found | {name: "not run" for name in dir(checks) if name[:3] in chapters and name not in found}
 
 
 def collect(folder):
-    """`verdicts` of every notebook in `folder` and below: {path: verdicts}. Raises `FileNotFoundError` if there is none."""
-    paths = [path for path in sorted(pathlib.Path(folder).rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
+    """`verdicts` of every notebook in `folder` and below: {path: verdicts}. Raises `FileNotFoundError` if there is none.
+
+    A file that is no notebook is listed with the reason. Copies that JupyterLab and macOS make are left out.
+    """
+    copies = {".ipynb_checkpoints", "__MACOSX"}
+    paths = [path for path in sorted(pathlib.Path(folder).rglob("*.ipynb")) if path.is_file() and not copies & set(path.parts)]
     if not paths:
         raise FileNotFoundError(f"no notebooks in {folder} or below")
     found = {}
     for path in paths:
         try:
             found[path] = verdicts(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             found[path] = {"the notebook": f"cannot be read ({type(error).__name__}: {error})"}
     return found
 
@@ -109,6 +120,8 @@ def main(arguments=None):
     back = commands.add_parser("collect", help="list what the checks said in submitted notebooks")
     back.add_argument("folder")
     options = parser.parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a student's name that the terminal's alphabet lacks
     try:
         if options.command == "handout":
             for path in handout(options.folder, options.notebooks):

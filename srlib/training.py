@@ -755,12 +755,14 @@ def main(arguments=None):
     parser.add_argument("--folder", help="for checkpoints, history and weights (default: SRLIB_HOME/runs/NAME)")
     parser.add_argument("--data", help="sample, celeba or a folder (default: SRLIB_DATA)")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
+    parser.add_argument("--batch", type=int, help="images per step, instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0, help="another one repeats a training, to see how far its result varies")
     parser.add_argument("--ship", action="store_true", help="also write into the package: the weights, or a repeat's validation PSNR")
     options = parser.parse_args(arguments)
-    recipe = RECIPES[options.name]
-    if options.steps:
-        recipe = dataclasses.replace(recipe, steps=options.steps)
+    changes = {name: value for name in ("steps", "batch") if (value := getattr(options, name)) is not None}
+    if min(changes.values(), default=1) < 1:
+        parser.error(f"steps and batch must be at least 1, not {changes}")
+    recipe = dataclasses.replace(RECIPES[options.name], **changes)
     folder = pathlib.Path(options.folder or runtime.home() / "runs" / (options.name + (f"-seed{options.seed}" if options.seed else "")))
     folder.mkdir(parents=True, exist_ok=True)
     photos = data.load(options.data, runtime.PROFILES["full"])

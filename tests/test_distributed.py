@@ -1,5 +1,6 @@
 """Several replicas are one training: the same losses and weights, and a lost worker ends the job, not the work."""
 
+import contextlib
 import functools
 import json
 import os
@@ -222,6 +223,35 @@ def test_a_folder_that_is_not_shared_is_named(tmp_path):
     assert processes[0].returncode and "another worker" in said[0][1], said
 
 
+@pytest.mark.skipif(not pathlib.Path("/proc/self/task").exists(), reason="threads are counted in /proc")
+def test_steps_leave_no_threads_behind(tmp_path):
+    """TensorFlow's own time limit for collectives would leave about five for every step, for as long as the limit."""
+    processes = start(2, "pixel", tmp_path, steps=60, pause=0.05)
+    counts = {}
+    while all(process.poll() is None for process in processes):
+        steps = [int(path.stem[5:]) for path in training.checkpoints(tmp_path)]
+        with contextlib.suppress(OSError):  # it ends in this moment
+            counts[max(steps, default=0)] = len(list(pathlib.Path(f"/proc/{processes[0].pid}/task").iterdir()))
+        time.sleep(0.02)
+    said = end(processes)
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert counts[56] < counts[8] + 48, counts  # one thread a step would fail
+
+
+def test_ended_supervisor_takes_its_workers_along(tmp_path):
+    """`kill` of the process that was started with --workers, while the workers train."""
+    command = [sys.executable, "-m", "srlib.distributed", "facesr-light", "--folder", str(tmp_path), "--data", "sample"]
+    command += ["--steps", "100000", "--batch", "4", "--every", "2", "--workers", "2"]
+    with open(tmp_path / "said", "w") as file:
+        supervisor = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
+    wait_for_a_checkpoint([supervisor], tmp_path)
+    supervisor.terminate()
+    assert supervisor.wait(60) == (143 if sys.platform != "win32" else 1)
+    reached = training.checkpoints(tmp_path)[-1]
+    time.sleep(5)
+    assert sys.platform == "win32" or training.checkpoints(tmp_path)[-1] == reached
+
+
 def test_supervise_ends_what_does_not_end():
     sleeper, failing = [subprocess.Popen([sys.executable, "-c", code]) for code in ("import time; time.sleep(600)", "raise SystemExit(7)")]
     assert distributed.supervise([sleeper, failing], patience=0.5) == [-9 if sys.platform != "win32" else 1, 7]
@@ -258,6 +288,13 @@ def test_ports_are_free_and_different():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(distributed.random.SystemRandom, "sample", lambda *_: [ports[1], ports[0]])
             assert distributed.free_ports(1) == [ports[1]]
+
+
+@pytest.mark.parametrize("words", [["--workers", "-1"], ["--workers", "2", "--hosts", "a:1,b:1"], ["--steps", "0"], ["--batch", "0"]], ids=" ".join)
+def test_bad_options_of_the_command_are_named(words, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        distributed.main(["facesr-light", "--folder", str(tmp_path), *words])
+    assert stop.value.code == 2 and words[0] in capsys.readouterr().err
 
 
 def test_bad_arguments_are_named():

@@ -215,3 +215,13 @@ def test_the_command_writes_and_reports(tmp_path, capsys):
     assert export.open_exported(tmp_path / "facesr-light-savedmodel")(LR).shape == (2, 128, 128, 3)
     with pytest.raises(SystemExit, match="exists already"):
         export.main(["facesr-light", "--format", "savedmodel", "--folder", str(tmp_path)])
+
+
+def test_one_missing_package_leaves_the_other_formats(tmp_path, capsys, monkeypatch):
+    need("litert")
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(SystemExit, match=r"^onnx was left out: .*srlib\[export\]"):
+        export.main(["facesr-light", "--folder", str(tmp_path)])
+    written = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert written == [format for format in export.FORMATS if format != "onnx"]
+    assert all(export.size(tmp_path / ("facesr-light" + export.FORMATS[format])) > 1e5 for format in written)

@@ -47,7 +47,8 @@ def test_no_answer_is_handed_out_and_no_exercise_is_lost(path, handed_out):
     behind = words.split("## Exercises")[1]
     assert "<details>" not in behind and "</details>" not in behind and "Answer" not in behind
     assert len(re.findall(r"^\*\*.*\bopen\b", behind, re.M | re.I)) == 1 and len(re.findall(r"^\*\*[1-4]\.?\*\*", behind.split("## Quiz")[1], re.M)) == 4
-    lost = {text(cell) for cell in full["cells"]} - {text(cell) for cell in plain["cells"]}
+    assert "Open in Colab" in text(full["cells"][0]) and "Open in Colab" not in words  # that version has the answers
+    lost = {text(cell) for cell in full["cells"][1:]} - {text(cell) for cell in plain["cells"]}
     assert all("<details>" in source or source in map(text, tagged(full, "solution")) for source in lost)
 
 
@@ -128,3 +129,22 @@ def test_collect_counts_what_a_check_said_and_names_what_it_cannot_read(tmp_path
     ada, bob = capsys.readouterr().out.splitlines()
     assert ada == "ada.ipynb: 1 of 3 correct; c00_share_lost not yet; c00_contradiction not yet"
     assert bob.startswith("bob.ipynb: 0 of 1 correct; the notebook cannot be read (JSONDecodeError")
+
+
+def test_collect_misses_what_was_deleted_and_survives_odd_files(tmp_path, capsys):
+    def cell(source, output):
+        return {"cell_type": "code", "metadata": {}, "source": [source], "outputs": [output]}
+
+    said = {"output_type": "stream", "name": "stdout", "text": "Correct.\n"}
+    died = {"output_type": "error", "ename": "SyntaxError", "evalue": "invalid syntax", "traceback": []}
+    work = [cell("checks.c00_blend(x)", said), cell("y = =\nchecks.c00_share_lost(y)", died)]  # the third was deleted
+    (tmp_path / "ada.ipynb").write_text(json.dumps({"cells": work}))
+    (tmp_path / "bob.ipynb").write_text("[]")
+    (tmp_path / "cem.ipynb").write_text(json.dumps({"cells": [cell("x", {"text": None})]}))
+    (tmp_path / "dan.ipynb").mkdir()
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "__MACOSX" / "._ada.ipynb").write_bytes(b"\0\5\x16\7")
+    teaching.main(["collect", str(tmp_path)])
+    ada, bob, cem = capsys.readouterr().out.splitlines()
+    assert ada == "ada.ipynb: 1 of 3 correct; c00_share_lost not run; c00_contradiction not run"
+    assert "cannot be read (TypeError" in bob and "cannot be read (TypeError" in cem

@@ -1,6 +1,7 @@
 """Training that can be trusted: exact resume after a kill, two networks that do not move each other, guards."""
 
 import csv
+import json
 import pathlib
 import re
 import signal
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from srlib import data, losses, models, runtime, training
+from srlib import data, losses, models, pretrained, runtime, training
 
 ROOT = pathlib.Path(__file__).parent.parent
 PIXELS = data.sample(runtime.PROFILES["smoke"]).train
@@ -671,3 +672,18 @@ def test_every_recipe_builds_from_a_rung_that_has_one():
         assert recipe.start is None or recipe.start in training.RECIPES
         assert recipe.discriminator is None or recipe.discriminator in training.DISCRIMINATORS
         assert (recipe.discriminator is None) == (recipe.adversarial == 0), name
+
+def test_the_command_trains_a_rung_and_goes_on(tmp_path, capsys, monkeypatch):
+    """`python -m srlib.training`: it writes weights that load, counts the images, and the same command again finds the work done."""
+    words = ["srcnn", "--data", "sample", "--steps", "4", "--batch", "2", "--folder", str(tmp_path)]
+    training.main(words)
+    info = json.loads((tmp_path / "weights" / "index.json").read_text())["srcnn"]
+    assert info["images_seen"] == 8 and info["recipe"]["batch"] == 2 and np.isfinite(info["val_psnr"])
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "weights")
+    assert [w.shape for w in pretrained.load_arrays("srcnn")] == [w.shape for w in models.srcnn().get_weights()]
+    training.main(words)
+    assert "resumed at step 4 " in capsys.readouterr().out
+    for bad in (["--steps", "0"], ["--batch", "-1"]):
+        with pytest.raises(SystemExit):
+            training.main([*words, *bad])
+    assert "at least 1" in capsys.readouterr().err
