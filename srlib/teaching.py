@@ -4,8 +4,8 @@
     python -m srlib.teaching collect FOLDER
 
 `handout` removes the cells tagged `solution`, the folded answers behind the heading "Exercises", the links to
-the full version on Colab and Kaggle, and every stored output; exercises, checks and text stay. `collect` reads what the checks said from the stored outputs
-of submitted notebooks. It runs nothing. See notebooks/TEACHING.md.
+the full version on Colab and Kaggle, and every stored output; exercises, checks and text stay. `collect` reads
+what the checks said from the stored outputs of submitted notebooks. It runs nothing. See notebooks/TEACHING.md.
 """
 
 import argparse
@@ -23,7 +23,7 @@ LINKS = re.compile(r"^\[Open in Colab\].*\n+", re.M)
 
 
 def without_answers(notebook):
-    """A chapter (nbformat 4, a dict) without solution cells, folded answers and stored outputs; a new dict.
+    """A chapter (nbformat 4, a dict) without solution cells, folded answers, links to the full version and stored outputs; a new dict.
 
     Folded text before the heading "## Exercises" belongs to the lesson and stays.
     """
