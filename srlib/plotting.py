@@ -121,7 +121,8 @@ def difference(reference, result, gain=4.0):
 
 def spectrum(image):
     """Log-magnitude Fourier spectrum of an image's mean over channels, zero frequency in the middle: (H, W)."""
-    grey = np.asarray(image, "float64").mean(axis=-1)
+    image = np.asarray(image)
+    grey = (image / 255.0 if image.dtype == np.uint8 else image.astype("float64")).mean(axis=-1)
     window = np.outer(np.hanning(grey.shape[0]), np.hanning(grey.shape[1]))
     return np.log10(np.abs(np.fft.fftshift(np.fft.fft2((grey - grey.mean()) * window))) + 1e-3)
 

@@ -67,7 +67,7 @@ def load(name, precision="float32"):
     Raises `ValueError` for an unknown name or precision or a damaged file, `FileNotFoundError` for a missing one.
     """
     arrays = load_arrays(name)
-    from . import models, runtime
+    from . import models
 
     with runtime.precision(precision):
         model = models.GENERATORS[name]()
@@ -99,9 +99,12 @@ def history(name):
 def snapshots(name):
     """The bundled portraits as a network enlarged them in the course of its training.
 
-    Returns a dict from the step to uint8 (2, 128, 128, 3): Eileen Collins and Grace Hopper.
+    Returns a dict from the step to uint8 (2, 128, 128, 3): Eileen Collins and Grace Hopper. Raises `ValueError` if
+    none were kept.
     """
-    steps = info(name)["snapshots"]
+    steps = info(name).get("snapshots")
+    if not steps:
+        raise ValueError(f"no snapshots of {name!r} were kept in its training")
     with Image.open(FOLDER / f"{name}.snapshots.png") as picture:
         tiles = np.asarray(picture.convert("RGB")).reshape(2, data.HR_SIZE, len(steps), data.HR_SIZE, 3)
     return dict(zip(steps, tiles.transpose(2, 0, 1, 3, 4)))
@@ -124,7 +127,8 @@ def save(name, weights, entry, log, folder=FOLDER, snapshots=None):
         file.write(_thin_csv(log))
     if snapshots:
         strip = np.concatenate(list(snapshots.values()), axis=2).reshape(-1, len(snapshots) * data.HR_SIZE, 3)
-        Image.fromarray(strip).save(folder / f"{name}.snapshots.png", optimize=True)
+        with runtime.replacing(folder / f"{name}.snapshots.png") as file:
+            Image.fromarray(strip).save(file, format="png", optimize=True)
         entry = {**entry, "snapshots": list(snapshots)}
     index, digest = _index(folder), hashlib.sha256(content).hexdigest()
     same = index.get(name, {}).get("sha256") == digest
@@ -143,10 +147,10 @@ def save_repeat(name, val_psnr):
 
 def _thin_csv(log, every=50):
     lines = [",".join(log)]
-    for end in range(every, len(log["step"]) + 1, every):
+    for start in range(0, len(log["step"]), every):  # the last row may stand for fewer steps
         row = []
         for key, values in log.items():
-            known = [value for value in values[end - every : end] if value is not None]
+            known = [value for value in values[start : start + every] if value is not None]
             row.append("" if not known else f"{known[-1] if key == 'step' else sum(known) / len(known):.6g}")
         lines.append(",".join(row))
     return "\n".join(lines) + "\n"
@@ -410,7 +414,7 @@ def _field(value):
 
 
 def _write_table(path, rows):
-    with open(path, "w", newline="") as file:
+    with runtime.replacing(path, "w") as file:
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: _field(value) for key, value in row.items()} for row in rows)

@@ -27,7 +27,7 @@ class Profile:
 PROFILES = {
     "smoke": Profile("smoke", 24, 6, batch=4, steps=6, short_steps=3, blocks=1, filters=8, repeats=1),
     "quick": Profile("quick", 512, 64, batch=16, steps=240, short_steps=80, blocks=4, filters=32, repeats=5),
-    "full": Profile("full", None, None, batch=32, steps=20_000, short_steps=1_000, blocks=16, filters=64, repeats=9),
+    "full": Profile("full", None, 1_000, batch=32, steps=20_000, short_steps=1_000, blocks=16, filters=64, repeats=9),
 }
 
 
@@ -113,7 +113,8 @@ def replacing(path, mode="wb"):
     path = pathlib.Path(path)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        with open(partial, mode, newline=None if "b" in mode else "") as file:
+        text = {} if "b" in mode else {"newline": "", "encoding": "utf-8"}
+        with open(partial, mode, **text) as file:
             yield file
         partial.replace(path)
     finally:

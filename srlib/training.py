@@ -369,7 +369,7 @@ def _check_arguments(trainer, pixels, steps, batch, val, every, keep, verbose):
     if val is not None:
         data.check_pixels(val, "val")
     for name, value in {"steps": steps, "batch": batch, "every": every, "keep": keep}.items():
-        if value != int(value) or value < 1:
+        if not isinstance(value, (int, np.integer)) or value < 1:
             raise ValueError(f"{name} is {value!r}; expected a whole number, at least 1")
     if verbose not in ("auto", 0, 1, 2):
         raise ValueError(f"verbose is {verbose!r}; expected 'auto', 0 (silent), 1 (a bar) or 2 (lines)")
@@ -428,11 +428,12 @@ class _Recorder(keras.callbacks.Callback):
     def save(self):
         save_checkpoint(self.folder / f"step-{self.step:07d}.npz", self.model, self.step, self.history, self.order)
         write_history(self.folder / "history.csv", self.history)
-        for old in [*checkpoints(self.folder)[: -self.keep], *self.folder.glob("*.partial")]:  # a kill leaves a part
+        parts = [part for name in ("step-*.npz", "history.csv") for part in self.folder.glob(f"{name}.*.partial")]  # of a kill
+        for old in [*checkpoints(self.folder)[: -self.keep], *parts]:
             old.unlink()
 
     def explain(self, broken, logs):
-        terms = ("pixel", "perceptual", "matching", "adversarial", "d_loss")  # a loss is named before what it spoils
+        terms = ("pixel", "lattice", "perceptual", "matching", "adversarial", "d_loss")  # a loss is named before what it spoils
         first = next((name for name in terms if name in broken), broken[0])
         others = ", ".join(name for name in broken if name != first)
         saved = checkpoints(self.folder) if self.folder else []
@@ -711,13 +712,30 @@ class _Snapshots(keras.callbacks.Callback):
                 np.save(file, data.to_uint8(predict(self.model.ema, self.lr)))
 
 
+def _claim(folder, recipe):
+    """Note in a folder by which recipe it trains, and from which weights; refuse it if another one has begun there."""
+    start = recipe.start and pretrained.info(recipe.start)["sha256"]
+    claim = json.dumps(dataclasses.asdict(recipe) | {"start_sha256": start}, indent=1)
+    note = folder / "recipe.json"
+    if checkpoints(folder) and note.exists() and note.read_text() != claim:
+        raise ValueError(
+            f"{folder} holds a training by another recipe or from another start (see recipe.json there); give another folder, "
+            "or delete this one to begin anew"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with runtime.replacing(note, "w") as file:
+        file.write(claim)
+
+
 def train_rung(name, folder, recipe=None, photos=None, seed=0):
     """Train a rung by its recipe, resuming in `folder`. seed: of the first weights and of the order of the batches.
 
     Returns the weights of the EMA generator, the index entry, the history, and the snapshots: a dict from the step
-    to the two bundled portraits enlarged at that step, uint8 (2, 128, 128, 3).
+    to the two bundled portraits enlarged at that step, uint8 (2, 128, 128, 3). Raises `ValueError` for a folder that
+    holds a training by another recipe, or from other weights of `recipe.start`.
     """
     recipe = recipe or RECIPES[name]
+    _claim(pathlib.Path(folder), recipe)
     photos = photos or data.load()
     start_weights = pretrained.load_arrays(recipe.start) if recipe.start else None
     keras.utils.set_random_seed(seed)
@@ -727,6 +745,8 @@ def train_rung(name, folder, recipe=None, photos=None, seed=0):
         trainer, photos.train, recipe.steps, recipe.batch, photos.val[:100], folder, seed, every=250, patch=recipe.patch,
         callbacks=[pictures],
     )  # fmt: skip
+    if history["step"][-1] != recipe.steps:
+        raise ValueError(f"{folder} holds {history['step'][-1]:,} steps, the recipe says {recipe.steps:,}; give another folder")
     pictures.set_model(trainer)
     pictures.on_train_begin()  # `fit` has nothing to do any more after a kill at its very end
     lr, hr = data.pairs(photos.val)

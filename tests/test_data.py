@@ -152,6 +152,10 @@ def test_levels_of_unknown_range_are_refused(tmp_path):
     Image.fromarray(np.zeros((140, 150), "int32")).save(tmp_path / "deep.tiff")
     with pytest.raises(ValueError, match="deep.tiff: it holds 32-bit levels of unknown range"):
         data.read_image(tmp_path / "deep.tiff")
+    grey = Image.fromarray(np.full((140, 150), 60_000, "uint16"))
+    grey.save(tmp_path / "negative.tiff", tiffinfo={262: 0})  # white is 0: Pillow would return it black for white
+    with pytest.raises(ValueError, match="white as 0"):
+        data.read_image(tmp_path / "negative.tiff")
 
 
 def test_reading_photos_leaves_the_warnings_as_they_are(tmp_path):
@@ -589,6 +593,12 @@ def test_a_folder_of_other_shards_is_refused(celeba, tmp_path):
         make(tmp_path / "nowhere", tmp_path / "again")
 
 
+@pytest.mark.parametrize("limits", [{"train": -5}, {"held_out": 0}])
+def test_a_set_without_images_is_refused(celeba, tmp_path, limits):
+    with pytest.raises(ValueError, match="expected at least 1, or None for all"):
+        data.make_shards(celeba, tmp_path / "shards", **limits)
+
+
 def test_a_broken_photo_stops_the_shards_and_is_named(celeba, tmp_path):
     broken = sorted(celeba.rglob("*.jpg"))[12]
     whole = broken.read_bytes()
@@ -666,6 +676,11 @@ def test_an_epoch_visits_every_image_once():
     pixels = np.arange(12, dtype="uint8")[:, None, None, None] * np.ones((1, 8, 8, 3), "uint8")
     seen = [int(round(hr[0, 0, 0] * 255)) for step in range(3) for hr in data.batch_at(pixels, step, 4, patch=8)[1]]
     assert sorted(seen) == list(range(12)) and seen != list(range(12))
+
+
+def test_batches_refuse_images_that_are_not_square():
+    with pytest.raises(ValueError, match="expected square images"):
+        data.batches(np.zeros((4, 128, 160, 3), "uint8"), 2, 1)
 
 
 def test_batches_are_a_function_of_seed_and_step():

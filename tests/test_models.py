@@ -93,9 +93,9 @@ def test_parameter_counts():
     assert counts["srresnet"] == counts["srgan"] and counts["facesr"] == counts["facesr-gan"]
 
 
-@pytest.mark.parametrize("build", [models.srgan_discriminator, models.patch_discriminator])
-def test_discriminators_take_any_size(build):
-    assert build()(np.zeros((1, 64, 96, 3), "float32")).shape[0] == 1
+@pytest.mark.parametrize("build, shape", [(models.srgan_discriminator, (1, 1)), (models.patch_discriminator, (1, 4, 6, 1))])
+def test_discriminators_take_any_size(build, shape):
+    assert build()(np.zeros((1, 64, 96, 3), "float32")).shape == shape
 
 
 @pytest.mark.parametrize("repaired", [False, True])
@@ -158,12 +158,20 @@ def test_lattice_loss_sees_a_checkerboard_and_nothing_else():
     assert float(losses.lattice_loss(hr, grid)) == pytest.approx(0.01, rel=1e-3)
     noise = hr + 0.02 * rng.choice([-1, 1], hr.shape).astype("float32")  # a larger error than the grid's, at random places
     assert float(losses.lattice_loss(hr, noise)) < 0.6 * float(losses.lattice_loss(hr, grid))
+    with pytest.raises(ValueError, match="at least 16 pixels a side"):
+        losses.lattice_loss(hr[:, :12], hr[:, :12])
 
 
 def test_feature_matching_is_zero_for_equal_features_and_ignores_the_real_ones_gradient():
     a, b = np.ones((2, 4), "float32"), np.zeros((2, 4), "float32")
     assert float(losses.feature_matching_loss([a], [a])) == 0
     assert float(losses.feature_matching_loss([a, a], [b, a])) == 0.5
+    real, fake = models.tf.constant(a), models.tf.constant(b)
+    with models.tf.GradientTape() as tape:
+        tape.watch([real, fake])
+        loss = losses.feature_matching_loss([real], [fake])
+    to_real, to_fake = tape.gradient(loss, [real, fake])
+    assert to_real is None and np.all(np.asarray(to_fake) != 0)
 
 
 def test_vgg_features_say_their_source_and_stay_frozen():

@@ -71,13 +71,16 @@ def test_missing_weights_are_named(copy):
 def test_what_is_saved_comes_back(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     model = models.GENERATORS["srcnn"]()
-    log = {"step": list(range(1, 101)), "pixel": [0.5] * 100, "val_psnr": [None] * 99 + [20.0]}
+    log = {"step": list(range(1, 131)), "pixel": [0.5] * 130, "val_psnr": [None] * 129 + [20.0]}
     snapshots = {step: np.random.default_rng(step).integers(0, 256, (2, 128, 128, 3), "uint8") for step in (5, 100)}
     pretrained.save("srcnn", model.get_weights(), {"parameters": 1}, log, tmp_path, snapshots)
     again = pretrained.load("srcnn")
     for a, b in zip(model.get_weights(), again.get_weights()):
         np.testing.assert_allclose(a, b, atol=1e-3)
-    assert pretrained.history("srcnn") == {"step": [50.0, 100.0], "pixel": [0.5, 0.5], "val_psnr": [None, 20.0]}
+    assert pretrained.history("srcnn") == {"step": [50.0, 100.0, 130.0], "pixel": [0.5] * 3, "val_psnr": [None, None, 20.0]}
     assert list(pretrained.snapshots("srcnn")) == [5, 100]
     for step, pictures in pretrained.snapshots("srcnn").items():
         np.testing.assert_array_equal(pictures, snapshots[step])
+    pretrained.save("dcgan", model.get_weights(), {"parameters": 1}, log, tmp_path)
+    with pytest.raises(ValueError, match="no snapshots of 'dcgan'"):
+        pretrained.snapshots("dcgan")

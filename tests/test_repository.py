@@ -210,17 +210,6 @@ def test_notebook_keeps_the_designs_rhythm(path):
         assert low <= value <= high, f"{path.stem}: {name} is {value:.0f}, allowed are {low:.0f} to {high:.0f}"
 
 
-def test_the_table_of_the_rhythm(capsys):
-    """`pytest tests/test_repository.py -k table -s` prints it; an asterisk marks what lies outside of the design's own range."""
-    lines = [f"{'chapter':16s}" + "".join(f"{name:>20s}" for name in RHYTHM)]
-    lines.append(f"{'design':16s}" + "".join(f"{f'{low} to {high}':>20s}" for low, high in RHYTHM.values()))
-    for path in NOTEBOOKS:
-        cells = (f"{value:.0f}" + (" " if RHYTHM[name][0] <= value <= RHYTHM[name][1] else "*") for name, value in rhythm(path).items())
-        lines.append(f"{path.stem:16s}" + "".join(f"{cell:>20s}" for cell in cells))
-    print("\n" + "\n".join(lines))
-    assert len(lines) == 2 + len(CHAPTERS)
-
-
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_figures_are_followed_by_what_we_see_and_experiments_are_predicted(path):
     cells = cells_of(path)

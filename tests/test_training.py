@@ -673,6 +673,36 @@ def test_every_recipe_builds_from_a_rung_that_has_one():
         assert recipe.discriminator is None or recipe.discriminator in training.DISCRIMINATORS
         assert (recipe.discriminator is None) == (recipe.adversarial == 0), name
 
+
+def test_a_recipe_reaches_its_trainer():
+    """Four different weights: none may end up in another's place."""
+    recipe = training.Recipe(
+        steps=10, learning_rate=3e-4, loss="mse", discriminator="patch", pixel=0.1, perceptual=0.2, adversarial=0.3, matching=0.4,
+        lattice=0.5, relativistic=True,
+    )  # fmt: skip
+    trainer = training.build_trainer("facesr-light", recipe)
+    assert trainer.weights_of == {"pixel": 0.1, "perceptual": 0.2, "adversarial": 0.3, "matching": 0.4, "lattice": 0.5}
+    assert trainer.relativistic and trainer.pixel_loss is losses.mse_loss
+    assert float(trainer.d_optimizer.learning_rate) == pytest.approx(3e-4)
+
+
+def test_a_folder_belongs_to_one_recipe_and_one_start(tmp_path, monkeypatch):
+    """Otherwise a resume would train on under another recipe's name, or from the start network's older weights."""
+    photos = data.sample(runtime.PROFILES["smoke"])
+    recipe = training.Recipe(steps=2, batch=2, patch=32)
+    training.train_rung("srcnn", tmp_path / "a", recipe, photos)
+    assert training.train_rung("srcnn", tmp_path / "a", recipe, photos)[1]["images_seen"] == 4  # the same: goes on
+    with pytest.raises(ValueError, match="another recipe or from another start"):
+        training.train_rung("srcnn", tmp_path / "a", training.Recipe(steps=4, batch=2, patch=32), photos)
+    (tmp_path / "a" / "recipe.json").unlink()  # made by something else, for example `distributed`
+    with pytest.raises(ValueError, match="holds 2 steps, the recipe says 1"):
+        training.train_rung("srcnn", tmp_path / "a", training.Recipe(steps=1, batch=2, patch=32), photos)
+    started = training.Recipe(steps=2, batch=2, patch=32, start="facesr-light")
+    training.train_rung("facesr-light", tmp_path / "b", started, photos)
+    monkeypatch.setattr(pretrained, "info", lambda name, real=pretrained.info: real(name) | {"sha256": "of newer weights"})
+    with pytest.raises(ValueError, match="another recipe or from another start"):
+        training.train_rung("facesr-light", tmp_path / "b", started, photos)
+
 def test_the_command_trains_a_rung_and_goes_on(tmp_path, capsys, monkeypatch):
     """`python -m srlib.training`: it writes weights that load, counts the images, and the same command again finds the work done."""
     words = ["srcnn", "--data", "sample", "--steps", "4", "--batch", "2", "--folder", str(tmp_path)]
