@@ -645,9 +645,9 @@ RECIPES = {
         discriminator="srgan", lattice=0.2, perceptual=0.05, adversarial=1e-3,
     ),
     "edsr": Recipe(steps=20_000, patch=96, learning_rate=5e-4),
-    "facesr": Recipe(steps=14_000, learning_rate=6e-4),
+    "facesr": Recipe(steps=26_000, patch=120, learning_rate=6e-4),
     "facesr-gan": Recipe(
-        steps=4_500, learning_rate=4e-4, start="facesr", discriminator="patch", relativistic=True,
+        steps=7_000, patch=120, learning_rate=4e-4, start="facesr", discriminator="patch", relativistic=True,
         pixel=0.3, lattice=4.0, perceptual=1.0, adversarial=0.01,
     ),
     "facesr-light": Recipe(steps=8_000, learning_rate=1e-3),
