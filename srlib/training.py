@@ -428,7 +428,7 @@ class _Recorder(keras.callbacks.Callback):
     def save(self):
         save_checkpoint(self.folder / f"step-{self.step:07d}.npz", self.model, self.step, self.history, self.order)
         write_history(self.folder / "history.csv", self.history)
-        parts = [part for name in ("step-*.npz", "history.csv") for part in self.folder.glob(f"{name}.*.partial")]  # of a kill
+        parts = [*self.folder.glob("step-*.npz.partial"), *self.folder.glob("history.csv.*.partial")]  # of a kill
         for old in [*checkpoints(self.folder)[: -self.keep], *parts]:
             old.unlink()
 

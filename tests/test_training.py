@@ -168,13 +168,14 @@ def test_only_the_newest_checkpoints_stay(tmp_path):
 
 
 def test_the_history_is_a_table(tmp_path):
-    (tmp_path / "step-0000001.npz.partial").write_bytes(b"left by a kill")
+    for name in ("step-0000001.npz.partial", "history.csv.123.partial", "mine.pdf.partial"):
+        (tmp_path / name).write_bytes(b"left by a kill, or a download of yours")
     history = training.fit(make("pixel"), PIXELS, 6, folder=tmp_path, val=PIXELS[:2], **ARGUMENTS)
     with open(tmp_path / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["pixel"]) for row in rows] == history["pixel"] and rows[0]["val_psnr"] == ""
     assert float(rows[5]["val_psnr"]) == history["val_psnr"][5]
-    assert not list(tmp_path.glob("*.partial"))
+    assert [path.name for path in tmp_path.glob("*.partial")] == ["mine.pdf.partial"]
 
 
 def test_a_finished_training_is_not_trained_further(tmp_path):
