@@ -54,19 +54,28 @@ def lattice_loss(hr, sr, period=4, cells=4):
 # --- adversarial -----------------------------------------------------------------------------------
 
 
-def discriminator_loss(real_logits, fake_logits):
+def binary_cross_entropy(logits, labels):
+    """Mean of -y log D - (1 - y) log(1 - D), where D = sigmoid(logit), computed from the logits.
+
+    labels: y in [0, 1], a number or a tensor that broadcasts to the logits. softplus(-l) is -log sigmoid(l) without
+    the overflow.
+    """
+    logits = to_float32(logits)
+    return ops.mean(labels * ops.softplus(-logits) + (1.0 - labels) * ops.softplus(logits))
+
+
+def discriminator_loss(real_logits, fake_logits, real_labels=1.0, fake_labels=0.0):
     """Binary cross-entropy of the discriminator, from logits: real is 1, fake is 0.
 
     Half the sum of both parts, so that a discriminator that only guesses has loss ln 2 = 0.693
-    (Goodfellow et al. 2014, eq. 1). logits: any shape.
+    (Goodfellow et al. 2014, eq. 1). logits: any shape. labels: smoothed ones, if wanted.
     """
-    real, fake = to_float32(real_logits), to_float32(fake_logits)
-    return 0.5 * (ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake)))
+    return 0.5 * (binary_cross_entropy(real_logits, real_labels) + binary_cross_entropy(fake_logits, fake_labels))
 
 
-def generator_loss(fake_logits):
+def generator_loss(fake_logits, labels=1.0):
     """Non-saturating loss of the generator, -log D(fake) (Goodfellow et al. 2014, section 3); ln 2 at a draw."""
-    return ops.mean(ops.softplus(-to_float32(fake_logits)))
+    return binary_cross_entropy(fake_logits, labels)
 
 
 # --- features --------------------------------------------------------------------------------------

@@ -148,8 +148,35 @@ def srcnn():
     return as_generator("srcnn", inputs, conv(3, 5)(x))  # reconstruction
 
 
-def dcgan_generator():
-    """The seed's generator: two residual units at 32x32, two transposed convolutions, tanh.
+def dcgan_unit(x, filters):
+    """One residual unit of the DCGAN: conv-BN-LeakyReLU-conv-BN plus a 1x1 convolution and BN; LeakyReLU after the sum."""
+    y = layers.LeakyReLU(0.2)(BatchNormalization()(conv(filters)(x)))
+    y = BatchNormalization()(conv(filters)(y))
+    skip = BatchNormalization()(conv(filters, 1)(x))
+    return layers.LeakyReLU(0.2)(layers.Add()([y, skip]))
+
+
+def dcgan_generator(published=False):
+    """The DCGAN's generator: six residual units at 32x32, two nearest-neighbour upsamplings, tanh.
+
+    In the manner of DCGAN (Radford et al. 2016). It works in [-1, 1]; this model converts at both ends.
+    published: as its author's code built it, without the LeakyReLU after the first upsampling, which was created
+    there and never added; without it, two convolutions in a row are one affine map.
+    """
+    inputs = image_input()
+    x = layers.LeakyReLU(0.2)(conv(64, 7)(layers.Rescaling(2.0, -1.0)(inputs)))
+    for filters in (256, 256, 128, 128, 64, 64):
+        x = dcgan_unit(x, filters)
+    x = BatchNormalization()(conv(64)(layers.UpSampling2D(2)(x)))
+    if not published:
+        x = layers.LeakyReLU(0.2)(x)
+    x = conv(3, 9, dtype="float32")(layers.UpSampling2D(2)(x))  # its output is the image: bfloat16 would round it
+    x = layers.Activation("tanh", dtype="float32")(x)
+    return as_generator("dcgan", inputs, layers.Rescaling(0.5, 0.5, dtype="float32")(x))
+
+
+def former_dcgan_generator():
+    """The generator of the weights that `dcgan` and `dcgan-repaired` still name in the package: two residual units at 32x32, two transposed convolutions, tanh.
 
     In the manner of DCGAN (Radford et al. 2016). It works in [-1, 1]; this model converts at both ends.
     """
@@ -245,7 +272,29 @@ def facesr(blocks=16, filters=64, tail=(32, 16)):
 # --- discriminators --------------------------------------------------------------------------------
 
 
-def dcgan_discriminator(repaired=True):
+def dcgan_discriminator(published=False):
+    """The DCGAN's discriminator: five convolutions to 8x8, 1,024 features a position, global average, one logit.
+
+    Made for whole 128x128 faces; thanks to the average it takes any size. published: as its author's code built it.
+    LeakyReLU follows the first convolution only; the others were created and never added. Between the last
+    BatchNormalization and the logit then stand only a mean and an affine map, so the mean logit of a training batch
+    does not depend on its images (chapter 02). The DCGAN ends in a sigmoid, which here is part of the loss.
+    """
+
+    def activation(x):
+        return x if published else layers.LeakyReLU(0.2)(x)
+
+    inputs = keras.Input((None, None, 3), name="image")
+    x = layers.LeakyReLU(0.2)(conv(64)(layers.Rescaling(2.0, -1.0)(inputs)))
+    for filters in (64, 128, 256, 512):
+        x = activation(BatchNormalization()(conv(filters, strides=2)(x)))
+    x = activation(BatchNormalization()(conv(256)(x)))
+    x = activation(BatchNormalization()(layers.Dense(1024)(x)))
+    logits = layers.Dense(1, dtype="float32", name="logit")(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, logits, name="dcgan_discriminator")
+
+
+def former_dcgan_discriminator(repaired=True):
     """The seed's discriminator: four strided convolutions and one logit, for 128x128 images.
 
     As published (`repaired=False`), only the first convolution is followed by a LeakyReLU: the others
@@ -336,8 +385,12 @@ def gflops(model, size=32):
 
 GENERATORS = {  # rung of the ladder: the function that builds its network
     "srcnn": srcnn,
+    "former-dcgan": former_dcgan_generator,
+    "former-dcgan-repaired": former_dcgan_generator,
+    "dcgan-published": lambda: dcgan_generator(published=True),
     "dcgan": dcgan_generator,
-    "dcgan-repaired": dcgan_generator,
+    "dcgan-mse": dcgan_generator,
+    "dcgan-perceptual": dcgan_generator,
     "srresnet": srresnet,
     "srgan": srresnet,
     "edsr": edsr,

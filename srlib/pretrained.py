@@ -76,16 +76,24 @@ def load(name, precision="float32"):
 
 
 def load_arrays(name):
-    """The verified weights of a network: a list of float32 arrays in Keras' order."""
-    entry = info(name)
-    path = FOLDER / entry["file"]
-    if not path.is_file():
-        raise FileNotFoundError(f"the weights {path.name} are missing; install srlib again")
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-        raise ValueError(f"the weights {path.name} are damaged (SHA-256 differs from the index); install srlib again")
+    """The verified weights of a network: a list of float32 arrays in Keras' order. name: as shipped, or the path of an .npz."""
+    if str(name).endswith(".npz"):
+        content = pathlib.Path(name).read_bytes()
+    else:
+        entry = info(name)
+        path = FOLDER / entry["file"]
+        if not path.is_file():
+            raise FileNotFoundError(f"the weights {path.name} are missing; install srlib again")
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+            raise ValueError(f"the weights {path.name} are damaged (SHA-256 differs from the index); install srlib again")
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         return [file[key].astype("float32") for key in sorted(file.files)]
+
+
+def digest(name):
+    """The SHA-256 of a network's weights. name: as in `load_arrays`."""
+    return hashlib.sha256(pathlib.Path(name).read_bytes()).hexdigest() if str(name).endswith(".npz") else info(name)["sha256"]
 
 
 def history(name):

@@ -150,16 +150,18 @@ class GANTrainer(PixelTrainer):
     features: the model of `losses.vgg_features`, or None without a perceptual loss. pixel, perceptual, adversarial,
     matching: weights of the four terms of the generator's loss; a perceptual or matching term of weight 0 is not
     computed (nor is a lattice term). VGG and the discriminator, the dearest parts of a step, see one window of
-    `window_size` pixels, at a new place every step; a discriminator of fixed size sees its own. relativistic: the
+    `window_size` pixels, at a new place every step. relativistic: the
     discriminator judges pairs, "the photo looks more real than the network's image of the same face", by the
     difference of its logits (Jolicoeur-Martineau 2019, eq. 7 and 8). Both networks are updated from one forward pass
-    each (simultaneous gradient descent): two losses, two sets of gradients, no overlap.
+    each (simultaneous gradient descent): two losses, two sets of gradients, no overlap. label_smoothing: width s of
+    random labels, drawn anew for every image: real in [1 - s, 1], fake in [0, s] (after Salimans et al. 2016, section
+    3.4); seed: of these labels and of the windows, which are functions of (seed, step), so that a resume repeats them.
     """
 
     def __init__(
         self, generator, discriminator, features=None, loss=losses.l1_loss,
         pixel=1.0, perceptual=1.0, adversarial=0.01, matching=0.0, lattice=0.0,
-        ema_decay=0.999, window_size=64, relativistic=False,
+        ema_decay=0.999, window_size=64, relativistic=False, label_smoothing=0.0, seed=0,
     ):  # fmt: skip
         super().__init__(generator, loss, ema_decay)
         if perceptual and features is None:
@@ -168,8 +170,10 @@ class GANTrainer(PixelTrainer):
         hidden = [layer.output for layer in discriminator.layers if isinstance(layer, keras.layers.LeakyReLU)]
         self.judge = keras.Model(discriminator.inputs, [discriminator.output, *hidden])
         self.features = features
-        self.window_size = discriminator.input_shape[1] or window_size
+        self.window_size = window_size
         self.relativistic = relativistic
+        self.label_smoothing = label_smoothing
+        self.seed = seed
         self.weights_of = {
             "pixel": pixel, "lattice": lattice, "perceptual": perceptual, "adversarial": adversarial, "matching": matching,
         }  # fmt: skip
@@ -190,11 +194,12 @@ class GANTrainer(PixelTrainer):
             fake_logits, *fake_hidden = self.judge(fake, training=True)
             if self.relativistic:
                 real_logits, fake_logits = real_logits - fake_logits, fake_logits - real_logits
-            d_loss = losses.discriminator_loss(real_logits, fake_logits)
+            ones, zeros, wanted = self.labels(len(real_logits.shape), tf.shape(real_logits)[0])
+            d_loss = losses.discriminator_loss(real_logits, fake_logits, ones, zeros)
             terms = {"pixel": self.pixel_loss(hr, sr)}
             if self.weights_of["lattice"]:
                 terms["lattice"] = losses.lattice_loss(hr, sr)
-            terms |= self.window_terms(real, fake, fake_logits, real_hidden, fake_hidden)
+            terms |= self.window_terms(real, fake, fake_logits, wanted, real_hidden, fake_hidden)
             g_loss = sum(self.weights_of[name] * term for name, term in terms.items())
             g_scaled, d_scaled = self.optimizer.scale_loss(g_loss), self.d_optimizer.scale_loss(d_loss)
         g_weights, d_weights = self.generator.trainable_variables, self.discriminator.trainable_variables
@@ -209,9 +214,9 @@ class GANTrainer(PixelTrainer):
         update_ema(self.ema, self.generator, self.optimizer.iterations, self.ema_decay)
         return logs
 
-    def window_terms(self, real, fake, fake_logits, real_hidden, fake_hidden):
+    def window_terms(self, real, fake, fake_logits, wanted, real_hidden, fake_hidden):
         """The generator's loss terms that look at the window, by name, unweighted scalars."""
-        terms = {"adversarial": losses.generator_loss(fake_logits)}
+        terms = {"adversarial": losses.generator_loss(fake_logits, wanted)}
         if self.weights_of["perceptual"]:
             terms["perceptual"] = losses.perceptual_loss(self.features, real, fake)
         if self.weights_of["matching"]:
@@ -222,8 +227,14 @@ class GANTrainer(PixelTrainer):
         """The same square of every image; its place is a function of the step, so that a resume repeats it."""
         side = min(self.window_size, images[0].shape[1])
         step = ops.cast(self.optimizer.iterations, "int32")
-        y, x = tf.unstack(tf.random.stateless_uniform([2], [step, 0], 0, images[0].shape[1] - side + 1, "int32"))
+        y, x = tf.unstack(tf.random.stateless_uniform([2], [step, self.seed], 0, images[0].shape[1] - side + 1, "int32"))
         return [image[:, y : y + side, x : x + side] for image in images]
+
+    def labels(self, rank, batch):
+        """One random label per image, float32 (batch, 1, ...) of that rank: of photos, of results, and what G wants."""
+        step = ops.cast(self.optimizer.iterations, "int32")
+        noise = self.label_smoothing * tf.random.stateless_uniform([3, batch, *[1] * (rank - 1)], [step, self.seed + 1])
+        return 1.0 - noise[0], noise[1], 1.0 - noise[2]
 
     def state(self):
         return [*super().state(), *self.discriminator.variables, *self.d_optimizer.variables]
@@ -411,7 +422,8 @@ class _Recorder(keras.callbacks.Callback):
         self.log("step", self.step)
         self.log("seconds", seconds / self.lap_steps if at_lap_end else None)
         if self.val is not None:
-            self.log("val_psnr", self.validate() if at_lap_end else None)
+            self.log("val_psnr", self.validate(self.model.ema) if at_lap_end else None)
+            self.log("val_psnr_raw", self.validate(self.model.generator) if at_lap_end else None)
         if self.bar:
             self.bar.update(self.step - self.start, list(self.recent(20).items()))
         if at_lap_end:
@@ -451,9 +463,9 @@ class _Recorder(keras.callbacks.Callback):
             "that is too high (compile again with a smaller loss_scale_factor)"
         )
 
-    def validate(self):
+    def validate(self, generator):
         lr, hr = self.val
-        return float(metrics.psnr(hr, predict(self.model.ema, lr)).mean())
+        return float(metrics.psnr(hr, predict(generator, lr)).mean())
 
     def recent(self, steps):
         """Means of the last steps, by name."""
@@ -569,7 +581,7 @@ def _compiled(model):
 
 SMALLEST = 8  # pixels: a side of an LR image
 POINTWISE = tuple(
-    getattr(keras.layers, name) for name in "Activation ReLU LeakyReLU PReLU Add Concatenate Rescaling BatchNormalization".split()
+    getattr(keras.layers, name) for name in "Activation ReLU LeakyReLU PReLU Add Concatenate Rescaling BatchNormalization UpSampling2D".split()
 ) + (models.PixelShuffle, models.ClipAtInference)  # fmt: skip
 
 
@@ -624,9 +636,16 @@ class Recipe:
     batch: int = 16
     patch: int = data.HR_SIZE
     learning_rate: float = 5e-4
+    schedule: str = "cosine"  # of the generator's learning rate: a key of SCHEDULES
+    beta_1: float = 0.9  # of the generator's Adam
+    beta_2: float = 0.99
     loss: str = "l1"
-    start: str | None = None  # the rung whose shipped weights are the start
+    start: str | None = None  # the weights to start from: a shipped network's name, or the path of an .npz
     discriminator: str | None = None
+    d_optimizer: str = "adam"  # a key of D_OPTIMIZERS
+    d_learning_rate: float | None = None  # constant; None: learning_rate
+    label_smoothing: float = 0.0
+    window: int = 64  # side of what the discriminator and VGG see
     pixel: float = 1.0
     perceptual: float = 0.0
     adversarial: float = 0.0
@@ -635,10 +654,27 @@ class Recipe:
     relativistic: bool = False
 
 
+SCHEDULES = {"cosine": lambda recipe: cosine_schedule(recipe.learning_rate, recipe.steps), "constant": lambda recipe: recipe.learning_rate}
+
+D_OPTIMIZERS = {
+    "adam": lambda rate: keras.optimizers.Adam(rate, beta_1=0.5),
+    "rmsprop": lambda rate: keras.optimizers.RMSprop(rate, clipvalue=1.0),
+}
+
+DCGAN = Recipe(  # as its author trained it: 0.8 MSE + 0.2 BCE, where 0.8 of the MSE in [-1, 1] are 3.2 of ours in [0, 1]
+    steps=8_000, learning_rate=2e-4, schedule="constant", beta_1=0.5, beta_2=0.999, loss="mse", pixel=3.2, adversarial=0.2,
+    discriminator="dcgan", d_optimizer="rmsprop", d_learning_rate=1e-4, label_smoothing=0.1, window=data.HR_SIZE,
+)  # fmt: skip
+
 RECIPES = {
     "srcnn": Recipe(steps=1_200, patch=64, learning_rate=1e-3, loss="mse"),
-    "dcgan": Recipe(steps=1_200, learning_rate=5e-4, loss="mse", discriminator="published", adversarial=1e-3),
-    "dcgan-repaired": Recipe(steps=1_200, learning_rate=5e-4, loss="mse", discriminator="repaired", adversarial=1e-3),
+    "dcgan-published": dataclasses.replace(DCGAN, discriminator="dcgan-published"),
+    "dcgan": DCGAN,
+    "dcgan-mse": Recipe(steps=8_000, learning_rate=5e-4, loss="mse"),
+    "dcgan-perceptual": Recipe(
+        steps=3_000, learning_rate=1e-4, start="dcgan-mse", discriminator="dcgan", loss="mse",
+        pixel=0.0, perceptual=1.0, adversarial=1e-2,
+    ),
     "srresnet": Recipe(steps=20_000, patch=96, learning_rate=5e-4, loss="mse"),
     "srgan": Recipe(
         steps=600, learning_rate=1e-4, loss="mse", start="srresnet",
@@ -657,38 +693,57 @@ RECIPES = {
     ),
 }  # fmt: skip
 
+
+def changed(recipe, words):
+    """A recipe with some fields changed. words: a list of "key=value"; raises `ValueError` that lists what there is."""
+    changes, types = {}, {field.name: field.type for field in dataclasses.fields(Recipe)}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key not in types or not equals:
+            raise ValueError(f"{word!r} changes nothing in a recipe; expected key=value, with a key of: {', '.join(types)}")
+        try:
+            changes[key] = value == "True" if types[key] is bool else value if "str" in str(types[key]) else (int if types[key] is int else float)(value)
+        except ValueError:
+            raise ValueError(f"{word!r}: expected a number") from None
+    recipe = dataclasses.replace(recipe, **changes)
+    if min(recipe.steps, recipe.batch) < 1:
+        raise ValueError(f"steps is {recipe.steps} and batch {recipe.batch}; both must be at least 1")
+    return recipe
+
+
 SNAPSHOTS = (0.005, 0.02, 0.1, 0.3, 1.0)  # shares of a training at which the bundled portraits are enlarged
 
 DISCRIMINATORS = {
-    "published": lambda: models.dcgan_discriminator(repaired=False),
-    "repaired": lambda: models.dcgan_discriminator(repaired=True),
+    "dcgan": models.dcgan_discriminator,
+    "dcgan-published": lambda: models.dcgan_discriminator(published=True),
     "srgan": models.srgan_discriminator,
     "patch": models.patch_discriminator,
 }
 
 
-def build_trainer(name, recipe, start_weights=None, precision=None):
+def build_trainer(name, recipe, start_weights=None, precision=None, seed=0):
     """The compiled trainer of a rung. start_weights: a list of arrays for the generator, or None.
 
-    precision: one of `runtime.POLICIES`, default `runtime.best_precision()`.
+    precision: one of `runtime.POLICIES`, default `runtime.best_precision()`. seed: of windows and smoothed labels.
     """
     with runtime.precision(precision or runtime.best_precision()):
         generator = models.GENERATORS[name]()
         if start_weights is not None:
             generator.set_weights(start_weights)
         loss = {"l1": losses.l1_loss, "mse": losses.mse_loss}[recipe.loss]
-        schedule = cosine_schedule(recipe.learning_rate, recipe.steps)
+        optimizer = keras.optimizers.Adam(SCHEDULES[recipe.schedule](recipe), recipe.beta_1, recipe.beta_2)
         if recipe.discriminator is None:
             trainer = PixelTrainer(generator, loss)
-            trainer.compile(keras.optimizers.Adam(schedule, beta_2=0.99))
+            trainer.compile(optimizer)
             return trainer
         features = losses.vgg_features() if recipe.perceptual else None
         trainer = GANTrainer(
             generator, DISCRIMINATORS[recipe.discriminator](), features, loss,
             recipe.pixel, recipe.perceptual, recipe.adversarial, recipe.matching,
-            lattice=recipe.lattice, relativistic=recipe.relativistic,
+            lattice=recipe.lattice, relativistic=recipe.relativistic, window_size=recipe.window,
+            label_smoothing=recipe.label_smoothing, seed=seed,
         )  # fmt: skip
-        trainer.compile(keras.optimizers.Adam(schedule, beta_2=0.99), keras.optimizers.Adam(recipe.learning_rate, beta_1=0.5))
+        trainer.compile(optimizer, D_OPTIMIZERS[recipe.d_optimizer](recipe.d_learning_rate or recipe.learning_rate))
         return trainer
 
 
@@ -714,7 +769,7 @@ class _Snapshots(keras.callbacks.Callback):
 
 def _claim(folder, recipe):
     """Note in a folder by which recipe it trains, and from which weights; refuse it if another one has begun there."""
-    start = recipe.start and pretrained.info(recipe.start)["sha256"]
+    start = recipe.start and pretrained.digest(recipe.start)
     claim = json.dumps(dataclasses.asdict(recipe) | {"start_sha256": start}, indent=1)
     note = folder / "recipe.json"
     if checkpoints(folder) and note.exists() and note.read_text() != claim:
@@ -739,7 +794,7 @@ def train_rung(name, folder, recipe=None, photos=None, seed=0):
     photos = photos or data.load()
     start_weights = pretrained.load_arrays(recipe.start) if recipe.start else None
     keras.utils.set_random_seed(seed)
-    trainer = build_trainer(name, recipe, start_weights)
+    trainer = build_trainer(name, recipe, start_weights, seed=seed)
     pictures = _Snapshots(pathlib.Path(folder) / "snapshots", recipe)
     history = fit(
         trainer, photos.train, recipe.steps, recipe.batch, photos.val[:100], folder, seed, every=250, patch=recipe.patch,
@@ -774,15 +829,14 @@ def main(arguments=None):
     parser.add_argument("name", choices=RECIPES, help="rung of the ladder")
     parser.add_argument("--folder", help="for checkpoints, history and weights (default: SRLIB_HOME/runs/NAME)")
     parser.add_argument("--data", help="sample, celeba or a folder (default: SRLIB_DATA)")
-    parser.add_argument("--steps", type=int, help="instead of the recipe's")
-    parser.add_argument("--batch", type=int, help="images per step, instead of the recipe's")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="of the recipe, for example steps=2000 adversarial=0.05")
     parser.add_argument("--seed", type=int, default=0, help="another one repeats a training, to see how far its result varies")
     parser.add_argument("--ship", action="store_true", help="also write into the package: the weights, or a repeat's validation PSNR")
     options = parser.parse_args(arguments)
-    changes = {name: value for name in ("steps", "batch") if (value := getattr(options, name)) is not None}
-    if min(changes.values(), default=1) < 1:
-        parser.error(f"steps and batch must be at least 1, not {changes}")
-    recipe = dataclasses.replace(RECIPES[options.name], **changes)
+    try:
+        recipe = changed(RECIPES[options.name], options.set)
+    except ValueError as error:
+        parser.error(str(error))
     folder = pathlib.Path(options.folder or runtime.home() / "runs" / (options.name + (f"-seed{options.seed}" if options.seed else "")))
     folder.mkdir(parents=True, exist_ok=True)
     photos = data.load(options.data, runtime.PROFILES["full"])
