@@ -1,7 +1,32 @@
 """Face super-resolution with GANs: the small package behind the notebooks.
 
-Import the module you need (`from srlib import data, models`). Modules that need TensorFlow import
-it themselves, so that `import srlib` and `srlib.data` start quickly.
+Import the module you need: `from srlib import data, models`. To read it, begin with data, models, losses, training and
+metrics: the lesson. The other modules serve them. Imports go one way: commands, exercises and widgets may use
+everything; then recipes, training, callbacks, checkpoints and inference, pretrained, models and metrics and plotting,
+losses, vgg and datasets, photos, data, runtime, each only what stands behind it. `tests/test_house.py` holds that.
+
+To change something, edit one place and run its test:
+
+- a loss: losses.py, and its weight in training.py and recipes.py; `pytest tests/test_losses.py tests/test_training.py`
+- a network: models.py, GENERATORS or recipes.DISCRIMINATORS; `pytest tests/test_models.py`
+- how a network is trained: RECIPES in recipes.py; `pytest tests/test_recipes.py`, then `srlib train NAME --ship`
+- a metric: metrics.py, and METRICS in commands/evaluate.py; `pytest tests/test_metrics.py`, then `srlib evaluate`
+- an exercise: exercises/cNN.py, its answer in tests/exercises; `pytest tests/exercises`
+- a data source: datasets.py; `pytest tests/test_datasets.py`
+- a command: a module in commands/ with `main(arguments)`, a line in commands/__init__.py; `pytest tests/commands`
+- a figure: plotting.py or widgets.py; `pytest tests/test_plotting.py`
+
+A chapter's cell tagged `taught` holds code that stands here, too: change both, `tests/test_notebooks.py` compares them.
 """
 
 __version__ = "0.1.0"
+FORMER = {
+    "checks": "exercises", "distributed": "commands.distribute", "export": "commands.export",
+    "teaching": "commands.handout",
+}  # fmt: skip
+
+
+def __getattr__(name):
+    if name in FORMER:
+        raise ImportError(f"srlib.{name} is srlib.{FORMER[name]} now")
+    raise AttributeError(f"module 'srlib' has no attribute {name!r}")

@@ -1,7 +1,8 @@
-"""Image quality with its conventions spelled out. Arguments come as (reference, result).
+"""Image quality with its conventions spelled out, and intervals. Taught in chapter 05.
 
-Images: float32 RGB in [0, 1], (N, H, W, 3); metrics of pairs return one float per image, (N,). Results are
-rounded to 8 bits first, because that is what a file, and hence a reader of the number, would hold.
+Arguments come as (reference, result): float32 RGB in [0, 1], (N, H, W, 3); metrics of pairs return one float per image,
+(N,). Results are rounded to 8 bits first, because that is what a file, and hence a reader of the number, would hold.
+Only `feature_distance` starts TensorFlow.
 """
 
 import numpy as np
@@ -33,12 +34,14 @@ def unit_range(images, data_range, name):
     images = np.asarray(images)
     if data_range == 255:
         if images.dtype.kind == "f" and images.size and 0 < images.max() <= 1:
-            raise ValueError(f"{name} has a maximum of {images.max():.3g} under data_range=255; for [0, 1] use data_range=1")
+            raise ValueError(
+                f"{name} has a maximum of {images.max():.3g} under data_range=255; for [0, 1] use data_range=1"
+            )
         images = images.astype("float32") / 255
     return data.check_images(images, name)
 
 
-def prepare(reference, result, channel, shave, data_range=1):
+def checked_pair(reference, result, channel, shave, data_range=1):
     """Validate a pair, round it to 8 bits, take the channel, cut the border; returns two float32 arrays in [0, 1]."""
     reference, result = unit_range(reference, data_range, "reference"), unit_range(result, data_range, "result")
     if reference.ndim != 4 or reference.shape != result.shape:
@@ -55,13 +58,13 @@ def prepare(reference, result, channel, shave, data_range=1):
 
 
 def psnr(reference, result, channel="rgb", shave=0, data_range=1):
-    """Peak signal-to-noise ratio in dB, 10 log10(peak^2 / MSE); infinite for equal images.
+    """Peak signal-to-noise ratio in dB, 10 log10(peak^2 / MSE); infinite for equal images, see `finite_scores`.
 
     channel: `rgb` (mean over the three) or `y` (BT.601). shave: pixels cut from every border; the papers'
     protocol is channel="y", shave=4. data_range: the peak, 1 or 255, see `unit_range`.
     Raises `ValueError` for unlike shapes, another range, channel or shave.
     """
-    reference, result = prepare(reference, result, channel, shave, data_range)
+    reference, result = checked_pair(reference, result, channel, shave, data_range)
     mse = np.mean(np.square(reference - result, dtype="float64"), axis=(1, 2, 3))
     with np.errstate(divide="ignore"):
         return -10.0 * np.log10(mse)
@@ -73,7 +76,7 @@ def ssim(reference, result, channel="rgb", shave=0, data_range=1):
     Gaussian window 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03 of the peak; windows that would leave the
     image are not used, as in the authors' code. Arguments and errors as in `psnr`.
     """
-    reference, result = prepare(reference, result, channel, shave, data_range)
+    reference, result = checked_pair(reference, result, channel, shave, data_range)
     if min(reference.shape[1:3]) <= 2 * SSIM_RADIUS:
         raise ValueError(f"SSIM needs images of at least {2 * SSIM_RADIUS + 1} pixels; got {reference.shape[1:3]}")
     scores = [ssim_map(x.astype("float64"), y.astype("float64")).mean() for x, y in zip(reference, result)]
@@ -104,7 +107,7 @@ def lr_consistency(lr, result):
     """PSNR in dB (RGB, no border cut) between the LR input and the result degraded again.
 
     An honest super-resolution shrinks back to its input; what it adds may only be what was lost.
-    lr: (N, h, w, 3); result: (N, 4h, 4w, 3).
+    lr: (N, h, w, 3); result: (N, 4h, 4w, 3). Raises `ValueError` for other shapes or ranges.
     """
     return psnr(lr, data.degrade(data.quantise(data.check_images(result, "result"))))
 
@@ -112,11 +115,12 @@ def lr_consistency(lr, result):
 def feature_distance(reference, result, features, batch=20):
     """Distance of channel-normalised VGG features, see `losses.feature_distances`; 0 for equal images.
 
-    features: the model of `losses.vgg_features`; numbers from different models do not compare. Not LPIPS.
+    Summed over channels and taps, averaged over positions: LPIPS (Zhang et al. 2018, eq. 1) without its learned heads,
+    so it is not LPIPS. features: the model of `vgg.features`; numbers from different models do not compare.
     """
     from . import losses
 
-    reference, result = prepare(reference, result, "rgb", 0)
+    reference, result = checked_pair(reference, result, "rgb", 0)
     parts = [
         np.asarray(losses.feature_distances(features, reference[i : i + batch], result[i : i + batch]))
         for i in range(0, len(reference), batch)
@@ -127,21 +131,22 @@ def feature_distance(reference, result, features, batch=20):
 def pooled_features(images, features, tap=FRECHET_TAP, batch=20):
     """One vector per image for `frechet_distance`: a VGG layer's activations averaged over positions, (N, channels).
 
-    images: float32 (N, H, W, 3) in [0, 1], rounded to 8 bits first. features: the model of `losses.vgg_features`,
-    one of whose `output_names` is `tap`. Raises `ValueError` for another tap.
+    images: float32 (N, H, W, 3) in [0, 1], rounded to 8 bits first. features: the model of `vgg.features`, one of whose
+    `output_names` is `tap`. Raises `ValueError` for another tap.
     """
     if tap not in features.output_names:
         raise ValueError(f"tap is {tap!r}; the network returns {', '.join(features.output_names)}")
     place = list(features.output_names).index(tap)
-    images = data.quantise(data.check_images(images))
-    answers = (features(images[i : i + batch]) for i in range(0, len(images), batch))
-    answers = (answer if isinstance(answer, (list, tuple)) else [answer] for answer in answers)  # Keras: one output, no list
-    parts = [np.asarray(answer[place]).mean(axis=(1, 2)) for answer in answers]
-    return np.concatenate(parts).astype("float64")
+    images, pooled = data.quantise(data.check_images(images)), []
+    for start in range(0, len(images), batch):
+        maps = features(images[start : start + batch])
+        maps = maps if isinstance(maps, (list, tuple)) else [maps]  # Keras: no list for a single output
+        pooled.append(np.asarray(maps[place]).mean(axis=(1, 2)))
+    return np.concatenate(pooled).astype("float64")
 
 
 def frechet_distance(reference, result):
-    """Frechet distance of two sets of feature vectors, each described by mean and covariance (Heusel et al. 2017, eq. 6).
+    """Frechet distance of two sets of feature vectors, each a Gaussian (Heusel et al. 2017, eq. 6).
 
     |m1 - m2|^2 + Tr(S1 + S2 - 2 (S1 S2)^(1/2)); the sets need not show the same images. With S = R^T R from the QR
     decomposition of the centred vectors, the last trace is the sum of the singular values of R1 R2^T: no matrix
@@ -151,21 +156,97 @@ def frechet_distance(reference, result):
     """
     sets = [np.asarray(vectors, "float64") for vectors in (reference, result)]
     if any(vectors.ndim != 2 or len(vectors) < 2 for vectors in sets) or sets[0].shape[1] != sets[1].shape[1]:
-        raise ValueError(f"vectors have shapes {sets[0].shape} and {sets[1].shape}; expected (N, D) and (M, D), N and M >= 2")
+        raise ValueError(
+            f"vectors have shapes {sets[0].shape} and {sets[1].shape}; expected (N, D) and (M, D), N and M >= 2"
+        )
     means = [vectors.mean(axis=0) for vectors in sets]
     roots = [np.linalg.qr(x - m, mode="r") / np.sqrt(len(x) - 1) for x, m in zip(sets, means)]
     spread = sum(np.square(root).sum() for root in roots)  # the traces of the two covariances
     return float(np.square(means[0] - means[1]).sum() + spread - 2 * np.linalg.norm(roots[0] @ roots[1].T, "nuc"))
 
 
+def power_spectrum(images):
+    """Mean power spectrum of images: |FFT|^2 of the luma under a Hann window, averaged over the images, (H, W).
+
+    images: float32 (N, H, W, 3) in [0, 1], or one image, (H, W, 3); rounded to 8 bits first. Frequency zero stands in
+    the middle, at [H // 2, W // 2], and each step from there is one period per image. The window fades an image out
+    towards its borders, where the FFT would otherwise see a jump from one side to the other.
+    """
+    y = luma(data.quantise(data.check_images(images)))[..., 0]
+    y = y.reshape(-1, *y.shape[-2:])
+    window = np.hanning(y.shape[1])[:, None] * np.hanning(y.shape[2])
+    return np.fft.fftshift(sum(np.abs(np.fft.fft2(window * image)) ** 2 for image in y) / len(y))
+
+
+def fine_spectra(reference, result, above):
+    """The mean powers of two sets of images at the frequencies of more than `above` periods per image.
+
+    Returns three arrays: the powers of the reference and of the result, (K,), and the frequencies (ky, kx), (K, 2).
+    """
+    before, after = power_spectrum(reference), power_spectrum(result)
+    if before.shape != after.shape:
+        raise ValueError(
+            f"reference has images of {before.shape} pixels, result of {after.shape}; expected equal sizes"
+        )
+    height, width = before.shape
+    ky, kx = np.indices(before.shape) - np.array([height // 2, width // 2])[:, None, None]
+    fine = np.hypot(ky, kx) > above
+    if not fine.any():
+        raise ValueError(f"above is {above}; images of {before.shape} pixels hold no frequency beyond it")
+    return before[fine], after[fine], np.stack([ky[fine], kx[fine]], axis=1)
+
+
+def weave(reference, result, above=28):
+    """How far a pattern stands out of the fine detail: the largest ratio of the mean power spectra, and its frequency.
+
+    A network that lays the same pattern over every face, a weave or a checkerboard, adds power at a few frequencies
+    that no face prefers. A mean over rings hides it, a maximum over frequencies does not. reference, result: float32
+    (N, H, W, 3) in [0, 1], the same faces. above: only frequencies (ky, kx) with a radius of more periods per image
+    count; an input of 32 pixels can hold 16. Returns (ratio, (ky, kx)), ratio 1 for equal sets; a real image has the
+    same power at (ky, kx) and (-ky, -kx), and the one with ky >= 0 is named. Raises `ValueError` for unlike sizes.
+    """
+    before, after, frequencies = fine_spectra(reference, result, above)
+    ratios = after / before
+    ky, kx = map(int, frequencies[ratios.argmax()])
+    return float(ratios.max()), max((ky, kx), (-ky, -kx))
+
+
+def high_frequency_power(reference, result, above=28):
+    """Mean power of the result beyond `above` periods per image, as a share of the reference's.
+
+    Below 1 the result is smoother than the photos, above 1 rougher. It counts detail, invented or not, noise, and a
+    `weave` alike. Arguments and errors as there.
+    """
+    before, after, _ = fine_spectra(reference, result, above)
+    return float(after.mean() / before.mean())
+
+
+def finite_scores(scores, name="scores"):
+    """The finite ones of the scores of images: what means and intervals are taken over.
+
+    An image that is reproduced exactly, a flat one for example, has an infinite PSNR, and one such score makes every
+    mean infinite. So images whose PSNR is infinite are reported apart, as `len(scores) - len(finite_scores(scores))`;
+    intervals and means are over the finite ones. scores: (N,). Raises `ValueError` for another shape, and for NaN,
+    which is no score at all.
+    """
+    scores = np.asarray(scores, "float64")
+    if scores.ndim != 1:
+        raise ValueError(f"{name} have shape {scores.shape}; expected one number per image, (N,)")
+    missing = np.flatnonzero(np.isnan(scores))
+    if len(missing):
+        raise ValueError(f"{name} hold {len(missing)} NaN of {len(scores)}, the first for image {missing[0]}")
+    return scores[np.isfinite(scores)]
+
+
 def bootstrap_interval(values, level=0.95, resamples=2000, seed=0):
     """Percentile interval of the mean over images, by resampling the images (Efron 1979).
 
-    values: (N,) floats, one per image. Returns (low, high). Raises `ValueError` for fewer than two values.
+    values: (N,) floats, one per image; infinite ones are left out, see `finite_scores`. Returns (low, high), in the
+    unit of the values. Raises `ValueError` for NaN, and for fewer than two finite values.
     """
-    values = np.asarray(values, "float64")
-    if values.ndim != 1 or len(values) < 2:
-        raise ValueError(f"values have shape {values.shape}; expected one number per image, at least two")
+    values = finite_scores(values, "values")
+    if len(values) < 2:
+        raise ValueError(f"values hold {len(values)} finite numbers; an interval needs at least two images")
     rng = np.random.default_rng(seed)
     means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)]
     tail = (1 - level) / 2
@@ -176,14 +257,20 @@ def bootstrap_interval(values, level=0.95, resamples=2000, seed=0):
 def paired_interval(first, second, level=0.95):
     """Mean of second - first over the same images, and its bootstrap interval: (mean, low, high).
 
-    first, second: (N,), the scores of two methods, image by image. The difference is called significant if
-    the interval excludes zero; equal scores are a tie. Raises `ValueError` for unlike shapes.
+    first, second: (N,), the scores of two methods, image by image. The difference is called significant if the interval
+    excludes zero. Two equal scores are a tie, difference 0, also if both are infinite; an image that one method alone
+    reproduces exactly is left out of mean and interval, see `finite_scores`. Raises `ValueError` for unlike shapes, for
+    NaN, and for fewer than two finite differences.
     """
     first, second = np.asarray(first, "float64"), np.asarray(second, "float64")
     if first.shape != second.shape:
-        raise ValueError(f"scores have shapes {first.shape} and {second.shape}; a pair needs the same images on both sides")
-    difference = np.subtract(second, first, out=np.zeros_like(first), where=first != second)  # infinite and equal: 0
-    return (float(difference.mean()), *bootstrap_interval(difference, level))
+        raise ValueError(
+            f"scores have shapes {first.shape} and {second.shape}; a pair needs the same images on both sides"
+        )
+    difference = np.subtract(second, first, out=np.zeros_like(first), where=first != second)
+    difference = finite_scores(difference, "differences")
+    low, high = bootstrap_interval(difference, level)
+    return float(difference.mean()), low, high
 
 
 def evaluate(lr, hr, sr, features=None):

@@ -1,4 +1,4 @@
-"""Generators and discriminators of the series, and the layers they share.
+"""Generators and discriminators of the series, and the layers they share. Taught in chapter 02.
 
 Every generator maps (N, h, w, 3) to (N, 4h, 4w, 3), float32 RGB in [0, 1], for any h, w >= 8. Every
 discriminator maps (N, H, W, 3) in [0, 1] to logits. Networks that work in another range inside (the
@@ -9,15 +9,11 @@ import math
 
 import numpy as np
 
-from . import data
-from .runtime import load_tensorflow
+from . import data, runtime
 
-tf = load_tensorflow()
-import keras  # noqa: E402  (after TensorFlow has been imported quietly)
-from keras import layers  # noqa: E402
-
-
-# --- layers ----------------------------------------------------------------------------------------
+tf = runtime.load_tensorflow()
+import keras
+from keras import layers
 
 
 @keras.saving.register_keras_serializable("srlib")
@@ -32,7 +28,7 @@ class PixelShuffle(layers.Layer):
         self.factor = factor
 
     def call(self, x):
-        return keras.ops.depth_to_space(x, self.factor)
+        return tf.nn.depth_to_space(x, self.factor)  # Keras has its own from 3.14 on
 
     def compute_output_shape(self, shape):
         n, h, w, c = shape
@@ -43,25 +39,40 @@ class PixelShuffle(layers.Layer):
         return {**super().get_config(), "factor": self.factor}
 
 
-@keras.saving.register_keras_serializable("srlib")
-class BatchNormalization(layers.BatchNormalization):
+@keras.saving.register_keras_serializable("srlib", name="BatchNormalization")  # under which saved networks know it
+class FusedBatchNormalization(layers.BatchNormalization):
     """Keras' BatchNormalization (Ioffe and Szegedy 2015, algorithm 1) by TensorFlow's fused kernel.
 
     Keras 3 composes it of many small steps in float32, which take a third of SRResNet's step on a CPU. The
     kernel makes one pass over the half-precision images and sums in float32. Its running variance is the
-    unbiased one, larger by n / (n - 1), where n counts the positions of the batch.
+    unbiased one, larger by n / (n - 1), where n counts the positions of the batch. On several replicas of
+    `tf.distribute` the batch is the global one: they share their means, so that the result depends on no number
+    of replicas (taught in chapter 06).
     """
 
     def call(self, x, training=False):
         training = training and self.trainable
-        moments = {} if training else {"mean": self.moving_mean.value, "variance": self.moving_variance.value}
-        y, mean, variance, *_ = tf.compat.v1.nn.fused_batch_norm(
-            x, self.gamma.value, self.beta.value, epsilon=self.epsilon, is_training=training, **moments
-        )
+        context = tf.distribute.get_replica_context()
+        if training and context and context.num_replicas_in_sync > 1:
+            y, mean, variance = self.normalise_together(x, context)
+        else:
+            moments = {} if training else {"mean": self.moving_mean.value, "variance": self.moving_variance.value}
+            y, mean, variance, *_ = tf.compat.v1.nn.fused_batch_norm(
+                x, self.gamma.value, self.beta.value, epsilon=self.epsilon, is_training=training, **moments
+            )
         if training:
             for running, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 running.assign(self.momentum * running + (1.0 - self.momentum) * new)
         return y
+
+    def normalise_together(self, x, context):
+        """What the kernel returns, for this replica's share x, (N, H, W, C), of the global batch; shares are equal."""
+        images = tf.cast(x, "float32")
+        (mean,) = context.all_reduce("MEAN", [tf.reduce_mean(images, [0, 1, 2])])
+        (variance,) = context.all_reduce("MEAN", [tf.reduce_mean(tf.square(images - mean), [0, 1, 2])])
+        y = tf.nn.batch_normalization(images, mean, variance, self.beta.value, self.gamma.value, self.epsilon)
+        count = tf.cast(tf.size(x) // x.shape[-1] * context.num_replicas_in_sync, "float32")
+        return tf.cast(y, x.dtype), mean, variance * count / (count - 1.0)
 
 
 @keras.saving.register_keras_serializable("srlib")
@@ -89,7 +100,7 @@ class BicubicUpsampling(layers.Layer):
 
     def call(self, x):
         x = keras.ops.pad(keras.ops.cast(x, "float32"), ((0, 0), (2, 2), (2, 2), (0, 0)), mode="symmetric")
-        return keras.ops.depth_to_space(keras.ops.conv(x, self.kernel, padding="valid"), data.SCALE)
+        return tf.nn.depth_to_space(keras.ops.conv(x, self.kernel, padding="valid"), data.SCALE)
 
     def compute_output_shape(self, shape):
         n, h, w, c = shape
@@ -136,9 +147,6 @@ def as_generator(name, inputs, x):
     return keras.Model(inputs, ClipAtInference(dtype="float32", name="image")(to_float32(x)), name=name)
 
 
-# --- generators ------------------------------------------------------------------------------------
-
-
 def srcnn():
     """SRCNN 9-1-5: three convolutions on the bicubically enlarged image (Dong et al. 2014, section 3)."""
     inputs = image_input()
@@ -149,10 +157,10 @@ def srcnn():
 
 
 def dcgan_unit(x, filters):
-    """One residual unit of the DCGAN: conv-BN-LeakyReLU-conv-BN plus a 1x1 convolution and BN; LeakyReLU after the sum."""
-    y = layers.LeakyReLU(0.2)(BatchNormalization()(conv(filters)(x)))
-    y = BatchNormalization()(conv(filters)(y))
-    skip = BatchNormalization()(conv(filters, 1)(x))
+    """A residual unit of the DCGAN: conv-BN-LeakyReLU-conv-BN plus 1x1 conv-BN; LeakyReLU after the sum."""
+    y = layers.LeakyReLU(0.2)(FusedBatchNormalization()(conv(filters)(x)))
+    y = FusedBatchNormalization()(conv(filters)(y))
+    skip = FusedBatchNormalization()(conv(filters, 1)(x))
     return layers.LeakyReLU(0.2)(layers.Add()([y, skip]))
 
 
@@ -167,7 +175,7 @@ def dcgan_generator(published=False):
     x = layers.LeakyReLU(0.2)(conv(64, 7)(layers.Rescaling(2.0, -1.0)(inputs)))
     for filters in (256, 256, 128, 128, 64, 64):
         x = dcgan_unit(x, filters)
-    x = BatchNormalization()(conv(64)(layers.UpSampling2D(2)(x)))
+    x = FusedBatchNormalization()(conv(64)(layers.UpSampling2D(2)(x)))
     if not published:
         x = layers.LeakyReLU(0.2)(x)
     x = conv(3, 9, dtype="float32")(layers.UpSampling2D(2)(x))  # its output is the image: bfloat16 would round it
@@ -176,7 +184,7 @@ def dcgan_generator(published=False):
 
 
 def former_dcgan_generator():
-    """The generator of the weights that `dcgan` and `dcgan-repaired` still name in the package: two residual units at 32x32, two transposed convolutions, tanh.
+    """The generator of two older sets of weights: two residual units, two transposed convolutions, tanh.
 
     In the manner of DCGAN (Radford et al. 2016). It works in [-1, 1]; this model converts at both ends.
     """
@@ -185,12 +193,12 @@ def former_dcgan_generator():
     x = layers.ReLU()(conv(256)(x))
     for _ in range(2):
         shortcut = x
-        x = layers.ReLU()(BatchNormalization()(conv(256)(x)))
-        x = BatchNormalization()(conv(256)(x))
+        x = layers.ReLU()(FusedBatchNormalization()(conv(256)(x)))
+        x = FusedBatchNormalization()(conv(256)(x))
         x = layers.Add()([shortcut, x])
     for filters in (128, 64):
         x = layers.Conv2DTranspose(filters, 4, strides=2, padding="same")(x)
-        x = layers.ReLU()(BatchNormalization()(x))
+        x = layers.ReLU()(FusedBatchNormalization()(x))
     x = layers.Activation("tanh", dtype="float32")(conv(3)(x))
     return as_generator("dcgan", inputs, layers.Rescaling(0.5, 0.5, dtype="float32")(x))
 
@@ -200,9 +208,9 @@ def srresnet_block(x, filters=64):
 
     The last scale starts at zero, so that every block starts as the identity (Goyal et al. 2017, section 5.1).
     """
-    y = BatchNormalization()(conv(filters)(x))
+    y = FusedBatchNormalization()(conv(filters)(x))
     y = layers.PReLU(shared_axes=[1, 2])(y)
-    y = BatchNormalization(gamma_initializer="zeros")(conv(filters)(y))
+    y = FusedBatchNormalization(gamma_initializer="zeros")(conv(filters)(y))
     return layers.Add()([x, y])
 
 
@@ -213,7 +221,7 @@ def srresnet(blocks=16, filters=64):
     x = head
     for _ in range(blocks):
         x = srresnet_block(x, filters)
-    x = layers.Add()([head, BatchNormalization(gamma_initializer="zeros")(conv(filters)(x))])
+    x = layers.Add()([head, FusedBatchNormalization(gamma_initializer="zeros")(conv(filters)(x))])
     for _ in range(2):
         x = PixelShuffle(2)(conv(4 * filters, kernel_initializer=ICNR(2))(x))
         x = layers.PReLU(shared_axes=[1, 2])(x)
@@ -269,9 +277,6 @@ def facesr(blocks=16, filters=64, tail=(32, 16)):
     return as_generator("facesr", inputs, layers.Add(dtype="float32")([skip, to_float32(x)]))
 
 
-# --- discriminators --------------------------------------------------------------------------------
-
-
 def dcgan_discriminator(published=False):
     """The DCGAN's discriminator: five convolutions to 8x8, 1,024 features a position, global average, one logit.
 
@@ -287,9 +292,9 @@ def dcgan_discriminator(published=False):
     inputs = keras.Input((None, None, 3), name="image")
     x = layers.LeakyReLU(0.2)(conv(64)(layers.Rescaling(2.0, -1.0)(inputs)))
     for filters in (64, 128, 256, 512):
-        x = activation(BatchNormalization()(conv(filters, strides=2)(x)))
-    x = activation(BatchNormalization()(conv(256)(x)))
-    x = activation(BatchNormalization()(layers.Dense(1024)(x)))
+        x = activation(FusedBatchNormalization()(conv(filters, strides=2)(x)))
+    x = activation(FusedBatchNormalization()(conv(256)(x)))
+    x = activation(FusedBatchNormalization()(layers.Dense(1024)(x)))
     logits = layers.Dense(1, dtype="float32", name="logit")(layers.GlobalAveragePooling2D()(x))
     return keras.Model(inputs, logits, name="dcgan_discriminator")
 
@@ -305,7 +310,7 @@ def former_dcgan_discriminator(repaired=True):
     x = layers.Rescaling(2.0, -1.0)(inputs)
     x = layers.LeakyReLU(0.2)(conv(64, 4, 2)(x))
     for filters in (128, 256, 512):
-        x = BatchNormalization()(conv(filters, 4, 2)(x))
+        x = FusedBatchNormalization()(conv(filters, 4, 2)(x))
         if repaired:
             x = layers.LeakyReLU(0.2)(x)
     logits = layers.Dense(1, dtype="float32", name="logit")(layers.Flatten()(x))
@@ -321,7 +326,7 @@ def srgan_discriminator(filters=64):
     inputs = keras.Input((None, None, 3), name="image")
     x = layers.LeakyReLU(0.2)(conv(filters)(layers.Rescaling(2.0, -1.0)(inputs)))
     for width, strides in ((1, 2), (2, 1), (2, 2), (4, 1), (4, 2), (8, 1), (8, 2)):
-        x = BatchNormalization()(conv(width * filters, 3, strides)(x))
+        x = FusedBatchNormalization()(conv(width * filters, 3, strides)(x))
         x = layers.LeakyReLU(0.2)(x)
     x = layers.LeakyReLU(0.2)(layers.Dense(1024)(layers.GlobalAveragePooling2D()(x)))
     return keras.Model(inputs, layers.Dense(1, dtype="float32", name="logit")(x), name="srgan_discriminator")
@@ -353,9 +358,6 @@ def patch_discriminator(filters=32, depth=4):
     return keras.Model(inputs, to_float32(logits), name="patch_discriminator")
 
 
-# --- what a network costs --------------------------------------------------------------------------
-
-
 def flops(model, height=32, width=32):
     """Multiplications and additions of every convolution and dense layer, for one image of that size.
 
@@ -381,9 +383,28 @@ def gflops(model, size=32):
     return sum(count for _, _, count in flops(model, size, size)) / 1e9
 
 
-# --- the ladder ------------------------------------------------------------------------------------
+def recast(model, policy):
+    """The same network with the same weights, computing under another dtype policy, one of `runtime.POLICIES`.
 
-GENERATORS = {  # rung of the ladder: the function that builds its network
+    Its weights are float32 whatever the policy, so that "float32" is what the network was meant to be.
+    """
+
+    def changed(config):
+        if isinstance(config, dict):
+            if config.get("class_name") == "DTypePolicy" and config["config"]["name"] in runtime.POLICIES:
+                return config | {
+                    "config": config["config"]
+                    | {"name": policy if config["config"]["name"] != "float32" else "float32"}
+                }
+            return {key: changed(value) for key, value in config.items()}
+        return type(config)(map(changed, config)) if isinstance(config, (list, tuple)) else config
+
+    twin = keras.Model.from_config(changed(model.get_config()))
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+GENERATORS = {  # network of the benchmark: the function that builds it
     "srcnn": srcnn,
     "former-dcgan": former_dcgan_generator,
     "former-dcgan-repaired": former_dcgan_generator,
@@ -399,3 +420,6 @@ GENERATORS = {  # rung of the ladder: the function that builds its network
     "facesr-light": lambda: facesr(blocks=8, filters=32, tail=()),
     "facesr-light-gan": lambda: facesr(blocks=8, filters=32, tail=()),
 }
+
+
+__getattr__ = runtime.renamed(__name__, BatchNormalization="models.FusedBatchNormalization")

@@ -1,315 +1,329 @@
-"""Figures of the series: comparison strips with zooms, curves, the health panel, spectra, the slider.
+"""Figures of the series: faces at an integer multiple of their pixels, spectra, curves, the health panel.
 
-Importing this module sets matplotlib's style. Colours are Okabe and Ito's, which colour-blind readers
-can tell apart. Images are float [0, 1] or uint8, (H, W, 3).
+Pictures of pixels (`strip`, `details`, `spectra`) are put together pixel by pixel and come as a `Picture`, which a
+notebook shows one to one. Figures of data are matplotlib's, in the style of `runtime.setup`; `Picture(figure, caption)`
+gives them a caption. Images are float in [0, 1] or uint8, (H, W, 3). Used in every chapter.
 """
 
+import html
 import io
+import textwrap
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
-from PIL import Image
+from matplotlib import font_manager
+from PIL import Image, ImageDraw, ImageFont
 
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000"]
-LN2 = float(np.log(2))
-FACE = {"eyes": (38, 52, 90, 82), "mouth": (44, 82, 84, 106)}  # left, upper, right, lower at 128 px
+from . import data, runtime
 
-matplotlib.rcParams.update(
-    {
-        "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": 10,
-        "axes.grid": True,
-        "grid.alpha": 0.25,
-        "figure.dpi": 80,
-        "font.size": 9.5,
-        "image.interpolation": "antialiased",  # nearest where a pixel covers three or more of the figure, else smooth
-        "legend.frameon": False,
-    }
-)
-
-
-def compact_png(figure, colours=255):
-    """A figure as PNG bytes with a palette of 255 colours: a third of the size, so that notebooks stay small."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight", facecolor="white")
-    picture = Image.open(buffer).convert("RGB")
-    picture = picture.quantize(colours, method=Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE)
-    small = io.BytesIO()
-    picture.save(small, format="png", optimize=True)
-    return small.getvalue()
+COLOURS = runtime.COLOURS
+FACE = {"eyes": (36, 52, 92, 80), "mouth": (36, 80, 92, 108)}  # left, upper, right, lower at 128 px; whole LR pixels
+PAGE, GAP, TEXT = 788, 6, 16  # pixels: what a window of 900 leaves for a figure, the white between two, a letter's size
+LARGEST = {"g": 1e-2, "d": 1e-1}  # size of an update / size of the weights, above which a player is unsteady
+LABELS = {  # of the columns of tables and histories: unit, and which direction is better
+    "psnr": "PSNR (dB, RGB)\nhigher is better",
+    "psnr_gain": "gain over bicubic (dB)\nRGB, higher is better",
+    "ssim": "SSIM (RGB)\nhigher is better",
+    "feature_distance": "feature distance\nlower is better",
+    "frechet": "Frechet distance\nlower is better",
+    "lr_consistency": "LR consistency (dB)\nhigher is better",
+    "val_psnr": "validation PSNR (dB, RGB)\nhigher is better",
+    "pixel": "pixel loss\nlower is better",
+}
 
 
-def _use_compact_png():
-    try:
-        formatter = get_ipython().display_formatter.formatters["image/png"]  # noqa: F821
-    except NameError:  # not in a notebook
-        return
-    plt.switch_backend(matplotlib.get_backend())  # the notebook's backend sets its own formatter when it starts: let it start
-    formatter.for_type(matplotlib.figure.Figure, compact_png)
+class Picture:
+    """Pixels that a notebook shows one to one, above a caption that is their alternative text, too.
+
+    content: an image, or a matplotlib figure, which is drawn at its dpi and closed. caption: what there is to see. A
+    picture shows itself as the last line of a cell, elsewhere by `display(picture)`; as PNG, hence exact and full
+    colour. `pixels` are its uint8 (H, W, 3).
+    """
+
+    def __init__(self, content, caption=""):
+        if isinstance(content, plt.Figure):
+            content.savefig(file := io.BytesIO(), format="png")
+            plt.close(content)
+            content = np.asarray(Image.open(file).convert("RGB"))
+        self.pixels, self.caption = displayable(content), caption
+
+    def png(self):
+        """The picture as the bytes of a PNG file."""
+        Image.fromarray(self.pixels).save(file := io.BytesIO(), "png")
+        return file.getvalue()
+
+    def _ipython_display_(self):
+        from IPython.display import display
+
+        words, look = {"text/plain": self.caption}, {"alt": self.caption, "unconfined": True}  # scrolled, never shrunk
+        display(words | {"image/png": self.png()}, metadata={"image/png": look}, raw=True)
+        if self.caption:  # as text, too: many a program that shows notebooks drops the alternative text
+            display(words | {"text/html": f"<p>{html.escape(self.caption)}</p>"}, raw=True)
 
 
-_use_compact_png()
-
-
-def _pixels(image):
+def displayable(image):
+    """An image as uint8 (H, W, 3), clipped. Raises `ValueError` for another shape."""
     image = np.asarray(image)
-    return image if image.dtype == np.uint8 else np.clip(image, 0, 1)
+    if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
+        raise ValueError(f"an image has shape {image.shape}; expected RGB, (H, W, 3): one image, not a batch")
+    return image if image.dtype == np.uint8 else data.to_uint8(image)
 
 
-def strip(images, titles=None, zoom=None, size=1.5, rows=None):
-    """Draw images side by side, with optional enlarged details below; returns the figure.
+def enlarged(image, factor):
+    """Nearest neighbour by an integer: each pixel of a Pillow image becomes a square of factor x factor."""
+    return image.resize((factor * image.width, factor * image.height), Image.Resampling.NEAREST)
 
-    images: list of (H, W, 3), or a list of such lists, one per row. titles: one per column. zoom: box
-    (left, upper, right, lower) in HR pixels, or a list of boxes, cut from every image at the same place
-    (LR images are scaled). rows: a label per row. size: inches per image.
+
+def closer(image, width, box):
+    """A box (left, upper, right, lower) of a Pillow image, as large as the width allows, but 3x at least."""
+    left, upper, right, lower = box
+    if not (0 <= left < right <= image.width and 0 <= upper < lower <= image.height):
+        raise ValueError(f"the box {tuple(box)} is not inside an image of {image.width}x{image.height} pixels")
+    return enlarged(image.crop(box), max(3, width // (right - left)))
+
+
+def one_size(images):
+    """Images as Pillow's, the smaller ones enlarged to the width of the largest, by integers; else `ValueError`."""
+    images = [Image.fromarray(displayable(image)) for image in images]
+    widths = [image.width for image in images]
+    if any(max(widths) % width for width in widths):
+        raise ValueError(f"images are {widths} pixels wide, no integer multiples: draw them apart, or resize one")
+    return [enlarged(image, max(widths) // image.width) for image in images]
+
+
+def written(text, width, weight="normal"):
+    """Lines of text as black on white pixels, wrapped to a width; a Pillow image."""
+    font = ImageFont.truetype(font_manager.findfont(f"DejaVu Sans:weight={weight}"), TEXT)
+    lines = [part for line in str(text).splitlines() for part in textwrap.wrap(line, int(width / (0.58 * TEXT)))]
+    canvas = Image.new("RGB", (width, (TEXT + 4) * len(lines)), "white")
+    ImageDraw.Draw(canvas).text((0, 0), "\n".join(lines), "black", font)
+    return canvas
+
+
+def sheet(blocks, titles, caption):
+    """Put a `Picture` together. blocks: of (label, bands); a band holds a Pillow image for each column.
+
+    Where the page ends, the bands of a block are wrapped together, in even lines, so that a title stays above its
+    image. Titles that stand above the first block serve the others, unless lines are wrapped.
+    """
+    width = max(cell.width for _, bands in blocks for band in bands for cell in band)
+    placed, y, fitting = [], GAP, max(1, PAGE // (width + GAP))
+    for label, bands in blocks:
+        count = len(bands[0])
+        columns = -(-count // -(-count // fitting))
+        if titles and len(titles) != count:
+            raise ValueError(f"{count} images in a row have {len(titles)} titles: {', '.join(map(str, titles))}")
+        heads = titles if titles and (columns < count or not placed) else []
+        bands = [[written(label, width, "bold")] if label else [], [written(head, width) for head in heads], *bands]
+        for start in range(0, count, columns):
+            for cells in filter(None, (band[start : start + columns] for band in bands)):
+                placed += [(GAP // 2 + column * (width + GAP), y, cell) for column, cell in enumerate(cells)]
+                y += max(cell.height for cell in cells) + GAP
+    canvas = Image.new("RGB", (max(x + cell.width for x, _, cell in placed) + GAP // 2, y), "white")
+    for x, y, cell in placed:
+        canvas.paste(cell, (x, y))
+    return Picture(canvas, caption)
+
+
+def strip(images, titles=None, zoom=None, rows=None, caption="", width=256):
+    """Whole faces side by side, wrapped at the page's edge, with details of each below it; returns a `Picture`.
+
+    images: list of (H, W, 3), or a list of such lists, one a row; smaller ones (LR) are shown as large as the
+    largest. titles: one a column. zoom: a box (left, upper, right, lower) in pixels of the largest image, or a list
+    of boxes, cut from every image, drawn at 3x or more, and framed in the last face of the row. rows: a label a row.
+    width: each face is drawn at the smallest integer multiple that is at least so wide; 256 puts three on the page.
+    Raises `ValueError` for images of other shapes, widths that are no multiples, boxes that leave the image.
     """
     table = images if isinstance(images[0], (list, tuple)) else [images]
-    boxes = [] if zoom is None else (zoom if isinstance(zoom, list) else [zoom])
-    lines = []
-    for line in table:
-        reference = max(image.shape[1] for image in line)
-        lines.append((line, line[0].shape[0] / line[0].shape[1]))
-        for left, upper, right, lower in boxes:
-            cuts = []
-            for image in line:
-                s = image.shape[1] / reference
-                cuts.append(image[round(upper * s) : round(lower * s), round(left * s) : round(right * s)])
-            lines.append((cuts, (lower - upper) / (right - left)))
-    columns = max(len(line) for line in table)
-    heights = [height for _, height in lines]
-    figure, axes = _tiles(heights, columns, size)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for row, (line, _) in enumerate(lines):
-        for axis, image in zip(axes[row], line):
-            axis.imshow(_pixels(image), aspect="auto")
-    for axis, title in zip(axes[0], titles or []):
-        axis.set_title(title, fontsize=9)
-    for index, label in enumerate(rows or []):
-        axes[index * (1 + len(boxes)), 0].text(
-            -0.05, 0.5, label, rotation=90, va="center", ha="right", transform=axes[index * (1 + len(boxes)), 0].transAxes
-        )
-    for box in boxes:
-        for index, line in enumerate(table):
-            _frame(axes[index * (1 + len(boxes)), len(line) - 1], box)
-    return figure
+    boxes = zoom if isinstance(zoom, list) else [zoom] if zoom else []
+    blocks = []
+    for label, line in zip(rows or [""] * len(table), table, strict=True):
+        line = one_size(line)
+        factor = -(-width // line[0].width)
+        faces = [enlarged(image, factor) for image in line]
+        for left, upper, right, lower in boxes:  # the frame runs around the detail, not over it
+            frame = factor * left - 3, factor * upper - 3, factor * right + 2, factor * lower + 2
+            ImageDraw.Draw(faces[-1]).rectangle(frame, outline=COLOURS[1], width=3)
+        blocks.append((label, [faces, *([closer(image, faces[0].width, box) for image in line] for box in boxes)]))
+    return sheet(blocks, titles, caption)
 
 
-def _tiles(heights, columns, size):
-    """Figure and axes for pictures `size` inches wide, of the given heights (in widths), without margins."""
-    figure, axes = plt.subplots(
-        len(heights), columns, figsize=(size * columns, size * sum(heights)), squeeze=False,
-        gridspec_kw={"height_ratios": heights, "wspace": 0.03, "hspace": 0.03},
-    )  # fmt: skip
-    figure.subplots_adjust(0, 0, 1, 1)
-    return figure, axes
+def details(rows, columns, caption=""):
+    """The same detail of several results side by side, one detail a row; returns a `Picture`.
 
-
-def _frame(axis, box):
-    left, upper, right, lower = box
-    axis.add_patch(plt.Rectangle((left, upper), right - left, lower - upper, fill=False, color="white", lw=1.2))
+    rows: a list of (label, box, images), with one image a column; box: (left, upper, right, lower) in pixels of the
+    largest image. columns: titles. Details are drawn at the integer that fills the page, 3x at least; where 3x does
+    not fit they are wrapped. Raises `ValueError` as `strip` does.
+    """
+    room = min(384, PAGE // len(columns) - GAP)
+    bands = [[closer(image, room, box) for image in one_size(images)] for _, box, images in rows]
+    return sheet([(label, [band]) for (label, *_), band in zip(rows, bands)], columns, caption)
 
 
 def difference(reference, result, gain=4.0):
     """Signed error map for display: grey is equal, lighter means the result is brighter. gain: amplification."""
-    before, after = (image / 255.0 if image.dtype == np.uint8 else image for image in (np.asarray(reference), np.asarray(result)))
+    before, after = (displayable(image) / np.float32(255) for image in (reference, result))
     return np.clip(0.5 + gain * (after - before), 0, 1)
 
 
-def spectrum(image):
-    """Log-magnitude Fourier spectrum of an image's mean over channels, zero frequency in the middle: (H, W)."""
-    image = np.asarray(image)
-    grey = (image / 255.0 if image.dtype == np.uint8 else image.astype("float64")).mean(axis=-1)
-    window = np.outer(np.hanning(grey.shape[0]), np.hanning(grey.shape[1]))
-    return np.log10(np.abs(np.fft.fftshift(np.fft.fft2((grey - grey.mean()) * window))) + 1e-3)
+def spectrum(images):
+    """Power spectral density of the luma (BT.601, [0, 1]) under a Hann window, mean over the images: (H, W).
 
-
-def radial(spectrum):
-    """Mean of a centred spectrum over rings: (H, W) -> (H / 2,); index k is k periods per image."""
-    y, x = np.indices(spectrum.shape)
-    rings = np.hypot(y - spectrum.shape[0] // 2, x - spectrum.shape[1] // 2).round().astype(int)
-    totals = np.bincount(rings.ravel(), spectrum.ravel())
-    return (totals / np.bincount(rings.ravel()))[: spectrum.shape[0] // 2]
-
-
-def details(rows, columns, size=1.5):
-    """Draw the same detail of several results side by side, one detail a row; returns the figure.
-
-    rows: a list of (label, box, images), with one image per column; box: (left, upper, right, lower).
-    columns: titles. size: inches per picture.
+    images: (H, W, 3) or (N, H, W, 3), float in [0, 1] or uint8. Entry [H // 2 + ky, W // 2 + kx] is the mean of
+    |FFT(w (Y - mean Y))|^2 / sum w^2 at ky periods per image downwards and kx to the right; white noise of variance
+    s^2 gives s^2 everywhere. Ratios of two spectra tell which directions a network adds or loses.
     """
-    heights = [(lower - upper) / (right - left) for _, (left, upper, right, lower), _ in rows]
-    figure, axes = _tiles(heights, len(columns), size)
-    for line, (label, (left, upper, right, lower), images) in zip(axes, rows):
-        for axis, image in zip(line, images):
-            axis.imshow(_pixels(image)[upper:lower, left:right], aspect="auto")
-            axis.set(xticks=[], yticks=[])
-            axis.grid(False)
-        line[0].set_ylabel(label, fontsize=8)
-    for axis, title in zip(axes[0], columns):
-        axis.set_title(title, fontsize=9)
-    return figure
+    images = np.asarray(images)
+    luma = images @ np.array([0.299, 0.587, 0.114]) / (255 if images.dtype == np.uint8 else 1)
+    luma = luma.reshape(-1, *luma.shape[-2:])
+    window = np.outer(*map(np.hanning, luma.shape[1:]))
+    power = np.abs(np.fft.fft2((luma - luma.mean(axis=(1, 2), keepdims=True)) * window)) ** 2
+    return np.fft.fftshift(power.mean(axis=0)) / (window**2).sum()
+
+
+def spectra(powers, caption="", limits=(-60, 0), cmap="magma"):
+    """Pictures of power spectra in dB, a square of pixels for each frequency, none averaged; returns a `Picture`.
+
+    powers: dict name -> (H, H) of `spectrum`, H a divisor of 256, or ratios of such; those in dB suit
+    `limits=(-15, 15), cmap="RdBu_r"`.
+    """
+    width, height = 780, 350 * (-(-len(powers) // 2))
+    figure = plt.figure(figsize=(width / 100, height / 100), dpi=100, layout="none")
+    for index, (name, power) in enumerate(powers.items()):
+        left, upper, half = 72 + 344 * (index % 2), 36 + 350 * (index // 2), len(power) // 2
+        axis = figure.add_axes((left / width, 1 - (upper + 256) / height, 256 / width, 256 / height))
+        shown = axis.imshow(
+            10 * np.log10(np.maximum(power, 1e-12)), cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest",
+            extent=(-half - 0.5, half - 0.5, half - 0.5, -half - 0.5),
+        )  # fmt: skip
+        ticks, unit = range(-half, half, half // 2), "(periods per image)"
+        axis.set(title=name, xlabel=f"kx {unit}", ylabel=f"ky {unit}", xticks=ticks, yticks=ticks, frame_on=False)
+        axis.grid(False)
+    figure.colorbar(shown, cax=figure.axes[:2][-1].inset_axes((1.06, 0, 0.06, 1)), label="power (dB)")
+    return Picture(figure, caption)
+
+
+def colour_of(name):
+    """Blue for networks that are trained without a game, red for adversarial ones: those with `gan` in their name."""
+    return COLOURS[3] if "gan" in name and not name.endswith("-mse") else COLOURS[0]
 
 
 def intervals(rows, key, axis, bar=None):
-    """Dot plot of a table's column with the interval in `key`_low and `key`_high, first row on top.
+    """A table's column with its 95% intervals, from `key`_low to `key`_high, first row on top.
 
     rows: list of dicts with `method`. bar: the method whose value is drawn as a vertical line.
     """
     for place, row in enumerate(rows):
-        spread = [[row[key] - row[f"{key}_low"]], [row[f"{key}_high"] - row[key]]]
-        colour = COLOURS[3] if "gan" in row["method"] else COLOURS[0]
-        axis.errorbar(row[key], place, xerr=spread, fmt="o", ms=4, color=colour, capsize=2)
+        axis.hlines(place, row[f"{key}_low"], row[f"{key}_high"], colour_of(row["method"]), lw=9, alpha=0.4)
+        axis.plot(row[key], place, "|", ms=15, mew=2, color=colour_of(row["method"]))
         if row["method"] == bar:
-            axis.axvline(row[key], color="0.6", lw=1, ls="--")
+            axis.axvline(row[key], color="0.4", lw=1, ls="--")
     axis.set_yticks(range(len(rows)), [row["method"] for row in rows])
-    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.set(ylim=(len(rows) - 0.5, -0.5), xlabel=LABELS.get(key, key))
 
 
 def labelled_points(axis, points):
     """Scatter of named points, with the names in a column at the right so that they never overlap.
 
-    points: dict name -> (x, y). Adversarial networks (`gan` in the name) are drawn in orange.
+    points: dict name -> (x, y). Colours are those of `colour_of`.
     """
     order = sorted(points, key=lambda name: points[name][1])
-    heights = np.linspace(0.02, 0.98, len(order))
-    for name, height in zip(order, heights):
-        x, y = points[name]
-        colour = COLOURS[3] if "gan" in name else COLOURS[0]
-        axis.scatter(x, y, s=24, color=colour, zorder=3)
+    for name, height in zip(order, np.linspace(0.02, 0.98, len(order))):
+        axis.scatter(*points[name], s=50, color=colour_of(name), zorder=3)
         axis.annotate(
-            name, (x, y), xytext=(1.06, height), textcoords=axis.transAxes, fontsize=8, va="center", color=colour,
-            arrowprops={"arrowstyle": "-", "color": "0.75", "lw": 0.7, "shrinkA": 0, "shrinkB": 2},
+            name, points[name], xytext=(1.08, height), textcoords=axis.transAxes, va="center", color=colour_of(name),
+            arrowprops={"arrowstyle": "-", "color": "0.75", "lw": 0.8, "shrinkA": 0, "shrinkB": 3},
         )  # fmt: skip
 
 
-def smooth(values, width):
-    """Running mean over at most `width` past values, same length; None is skipped over."""
-    values = np.array([np.nan if v is None else v for v in values], "float64")
-    return np.array([np.nanmean(values[max(0, i - width + 1) : i + 1]) for i in range(len(values))])
-
-
-def curves(histories, key="pixel", axis=None, label=None, log=False):
+def curves(histories, key="pixel", axis=None, label=None, **look):
     """Draw one quantity of several training histories over the steps; returns the axis.
 
-    histories: a history of `training.fit`, or a dict name -> history. Values that exist only at some
-    steps (validation) are drawn as points joined by lines, the others as a running mean.
+    histories: a history of `training.fit`, or a dict name -> history. Values that exist only at some steps
+    (validation) are drawn as points joined by lines, the others as their mean over the last thirtieth of the run.
+    label: of the y axis; by default that of `LABELS`. look: of the lines, as in `axis.plot`.
     """
-    if "step" in histories:
-        histories = {"": histories}
-    axis = axis or plt.subplots(figsize=(5.2, 2.8))[1]
-    for name, history in histories.items():
-        known = [(s, v) for s, v in zip(history["step"], history[key]) if v is not None]
-        steps, values = zip(*known)
-        sparse = len(known) < len(history["step"])
-        values = values if sparse else smooth(values, max(1, len(values) // 30))
-        axis.plot(steps, values, marker="o" if sparse else None, ms=3, lw=1.5, label=name)
-    axis.set(xlabel="step", ylabel=label or key)
-    if log:
-        axis.set_yscale("log")
-    if len(histories) > 1:
+    axis = axis or plt.subplots()[1]
+    for name, history in ({"": histories} if "step" in histories else histories).items():
+        steps, values = zip(*[(s, v) for s, v in zip(history["step"], history[key]) if v is not None])
+        sparse, width = len(steps) < len(history["step"]), max(1, len(steps) // 30)
+        means = [np.mean(values[max(0, end - width) : end]) for end in range(1, len(values) + 1)]
+        axis.plot(steps, values if sparse else means, marker="o" if sparse else None, label=name, **look)
+    axis.set(xlabel="step", ylabel=label or LABELS.get(key, key))
+    if "step" not in histories:
         axis.legend()
     return axis
 
 
 def health(history):
-    """The adversarial game in four panels, with reference lines; returns the figure. See chapter 04."""
-    figure, axes = plt.subplots(2, 2, figsize=(8.0, 4.6), layout="constrained")
-    steps = history["step"]
-    width = max(1, len(steps) // 30)
-
-    def draw(axis, names, title, reference=None, note="", log=False):
-        for name in names:
-            if name in history:
-                axis.plot(steps, smooth(history[name], width), lw=1.4, label=name)
-        if reference is not None:
-            axis.axhline(reference, color="0.4", ls="--", lw=1)
-            axis.annotate(note, (1.01, reference), xycoords=("axes fraction", "data"), va="center", fontsize=8)
-        if log:
-            axis.set_yscale("log")
-        axis.set_title(title, pad=18)  # the legend stands between title and axes, where no curve crosses it
-        axis.set(xlabel="step")
-        axis.legend(fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 0.98))
-
-    draw(axes[0, 0], ["d_real", "d_fake"], "what D believes: 1 = real", 0.5, "0.5:\ncannot tell")
-    draw(axes[0, 1], ["d_loss", "adversarial"], "the two losses of the game", LN2, "ln 2:\na draw")
-    draw(axes[1, 0], ["g_gradient", "d_gradient"], "gradient norms", log=True)
-    draw(axes[1, 1], ["g_update", "d_update"], "size of an update / size of the weights", 1e-3, "about\n1e-3", log=True)
+    """The adversarial game in four panels, with reference lines; returns the figure. Taught in chapter 04."""
+    player, other, grey = COLOURS[0], COLOURS[3], "0.4"  # the generator is blue, the discriminator red
+    panels = [  # title; name and colour of each line; words, place and colour of each reference
+        (
+            "what D believes: 1 is real", [("d_real", COLOURS[2]), ("d_fake", COLOURS[4])],
+            [("0.5:\ncannot\ntell", 0.5, grey)],
+        ),
+        (
+            "the two losses of the game", [("adversarial", player), ("d_loss", other)],
+            [("ln 2:\na draw", np.log(2), grey)],
+        ),
+        ("norms of the gradients", [("g_gradient", player), ("d_gradient", other)], []),
+        (
+            "size of an update / of the weights", [("g_update", player), ("d_update", other)],
+            [("G's\nlimit", LARGEST["g"], player), ("D's\nlimit", LARGEST["d"], other)],
+        ),
+    ]  # fmt: skip
+    figure, axes = plt.subplots(2, 2, figsize=(7.8, 6.4), layout="constrained")
+    for axis, (title, lines, references) in zip(axes.flat, panels):
+        for name, colour in (line for line in lines if line[0] in history):
+            curves({name: history}, name, axis, color=colour)
+        for words, value, colour in references:
+            axis.axhline(value, color=colour, ls="--", lw=1.2)
+            axis.annotate(words, (1.02, value), xycoords=("axes fraction", "data"), va="top", color=colour)
+        axis.set_title(title, loc="left", pad=26)  # the legend stands between title and axes: no curve crosses it
+        axis.set(ylabel=None, yscale="log" if axis in axes[1] else "linear")
+        axis.legend(
+            handles=axis.get_legend_handles_labels()[0],
+            ncols=2,
+            loc="lower left",
+            bbox_to_anchor=(-0.04, 0.97),
+            columnspacing=1,
+        )
     return figure
 
 
-def slider(before, after, labels=("before", "after"), width=320):
-    """A before/after slider (ipywidgets): drag to move the border between two images of equal size."""
-    import ipywidgets as widgets
+def advice(history):
+    """What the health panel says, in words, from the last tenth of a history: a list of sentences.
 
-    size = (width, round(width * before.shape[0] / before.shape[1]))
-    left, right = (
-        np.asarray(Image.fromarray(np.rint(_pixels(x) * 255).astype("uint8") if x.dtype != np.uint8 else x).resize(size, Image.Resampling.NEAREST))
-        for x in (before, after)
-    )  # fmt: skip
-
-    def frame(position):
-        border = round(position / 100 * width)
-        picture = np.concatenate([left[:, :border], right[:, border:]], axis=1)
-        picture[:, max(border - 1, 0) : border + 1] = 255
-        buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, format="jpeg", quality=90)
-        return buffer.getvalue()
-
-    position = widgets.IntSlider(50, 0, 100, description=labels[0], readout=False, layout={"width": f"{width}px"})
-    view = widgets.Image(value=frame(50), format="jpeg", width=size[0], height=size[1])
-    position.observe(lambda change: setattr(view, "value", frame(change["new"])), "value")
-    return widgets.VBox([view, widgets.HBox([position, widgets.Label(labels[1])])])
-
-
-def chooser(images, labels, description="", width=384):
-    """A slider (ipywidgets) that shows one of several images of equal size. labels: one per image."""
-    import ipywidgets as widgets
-
-    height = round(width * images[0].shape[0] / images[0].shape[1])
-    frames = []
-    for image in images:
-        pixels = image if image.dtype == np.uint8 else np.rint(_pixels(image) * 255).astype("uint8")
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, format="jpeg", quality=90)
-        frames.append(buffer.getvalue())
-    view = widgets.Image(value=frames[0], format="jpeg", width=width, height=height)
-    choice = widgets.SelectionSlider(
-        options=[(str(label), index) for index, label in enumerate(labels)],
-        description=description, layout={"width": f"{width}px"},
-    )  # fmt: skip
-    choice.observe(lambda change: setattr(view, "value", frames[change["new"]]), "value")
-    return widgets.VBox([view, choice])
-
-
-def weight_explorer(gradients, shares, picture, width=300):
-    """Sliders (ipywidgets) for the share of each loss term's pull, and a picture of the weighted sum of gradients.
-
-    gradients: dict name -> gradient at the SR pixels, see `losses.pixel_gradients`. shares: dict name -> where
-    its slider starts, 0 to 1; a share of 0 leaves the term out. picture: function from a gradient to an image.
-    The weights below the picture are those of `losses.balance`.
+    history: of `fit`. The rules and their limits are the table of chapter 04, section 8.
     """
-    import ipywidgets as widgets
+    tenth, rules = max(1, len(history["step"]) // 10), []
+    known = {name: np.array([np.nan if v is None else v for v in column]) for name, column in history.items()}
+    late = {name: float(np.mean(column[-tenth:])) for name, column in known.items()}
+    for player, largest in LARGEST.items():
+        if f"{player}_update" in late:
+            name, update, gradient = player.upper(), late[f"{player}_update"], known[f"{player}_gradient"]
+            grown = len(gradient) >= 20 and np.mean(gradient[-tenth:]) > 10 * np.median(gradient[:-tenth])
+            size = f"{name}'s update is {update:.0e} of its weights"
+            rules += [
+                (update > largest, f"{size}, above {largest:.0e}: divide its learning rate by ten."),
+                (update < 1e-5, f"{size}: it learns nothing; is its rate at its end, or too low?"),
+                (grown, f"{name}'s gradient has grown tenfold: go back one checkpoint and halve its learning rate."),
+            ]
+    said = [sentence for holds, sentence in rules if holds]
+    if "d_real" in late:
+        real, fake = late["d_real"], late["d_fake"]
+        both = f"D(real) is {real:.2f}, D(fake) {fake:.2f}"
+        rules = [
+            (real > 0.95 and fake < 0.05, f"{both}: D wins; lower its rate, use spectral norm, a longer stage one."),
+            (abs(real - fake) < 0.005, f"{both}: D is blind; change its rate, and look for faults in it."),
+            (real < fake, f"{both}: D is wrong; wait, then look for swapped labels."),
+            (not said, f"{both}: a game. Let it run and look at the fixed faces."),
+        ]
+        said += [sentence for holds, sentence in rules if holds][:1]
+    return said or ["Nothing unusual: updates and gradients are in their ranges."]
 
-    from . import losses
 
-    norms = losses.gradient_norms(gradients)
-    sliders = {name: widgets.FloatSlider(share, min=0, max=1, step=0.05, description=name) for name, share in shares.items()}
-    view, text = widgets.Image(format="jpeg", width=width, height=width), widgets.Label()
-
-    def draw(change=None):
-        wanted = {name: slider.value for name, slider in sliders.items() if slider.value > 0}
-        weights = losses.balance(norms, wanted) if wanted else {}
-        total = sum((weight * gradients[name] for name, weight in weights.items()), np.full_like(gradients[next(iter(shares))], 1e-12))
-        buffer = io.BytesIO()
-        Image.fromarray(np.rint(_pixels(picture(total)) * 255).astype("uint8")).save(buffer, format="jpeg", quality=75)
-        view.value = buffer.getvalue()
-        text.value = "weights: " + (", ".join(f"{name} {weight:.2g}" for name, weight in weights.items()) or "none")
-
-    for slider in sliders.values():
-        slider.observe(draw, "value")
-    draw()
-    return widgets.VBox([*sliders.values(), view, text])
+__getattr__ = runtime.renamed(
+    __name__, chooser="widgets.chooser", slider="widgets.slider", weight_explorer="widgets.weight_explorer"
+)

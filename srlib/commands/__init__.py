@@ -1,0 +1,35 @@
+"""What a shell calls: `srlib COMMAND ...` or `python -m srlib COMMAND ...`; a module a command, imported on call."""
+
+import importlib
+import sys
+
+from .. import __version__, runtime
+
+COMMANDS = {
+    "enlarge": "enlarge photos four times",
+    "train": "train a network by its recipe, or go on where it was interrupted",
+    "evaluate": "measure the shipped networks and write the tables of chapter 05",
+    "export": "write a trained network as SavedModel, ONNX or LiteRT, and check the file",
+    "prepare": "turn a folder of photos into one prepared set of faces",
+    "handout": "write the chapters without their answers",
+    "collect": "list what the checks said in submitted notebooks",
+    "distribute": "train a network on several devices, processes or machines",
+}
+
+
+def main(arguments=None):
+    """Run one command. What a user can mend is said in a sentence, without a traceback; the exit code is 1 then."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] not in COMMANDS:
+        runtime.say("usage: srlib COMMAND ..., or srlib COMMAND --help. The commands:")
+        for name, purpose in COMMANDS.items():
+            runtime.say(f"  {name:10} {purpose}")
+        runtime.say(f"srlib {__version__}")
+        return 0 if words in ([], ["--help"], ["-h"], ["--version"]) else 2
+    try:
+        return importlib.import_module(f".{words[0]}", __package__).main(words[1:])
+    except (OSError, ValueError, ImportError, FloatingPointError) as error:
+        runtime.say(f"srlib {words[0]}: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130

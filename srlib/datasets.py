@@ -1,0 +1,373 @@
+"""Three sources of faces, sample, CelebA or a folder, split for training, validation and testing; and the prepared set.
+
+A prepared set is a folder with the cut faces of a source: `train.npy`, `val.npy` and `test.npy`, each uint8
+(N, 128, 128, 3), and `names.json`, which says where they come from. Taught in chapters 01 and 06.
+"""
+
+import collections
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import pathlib
+import re
+import time
+
+import filelock
+import numpy as np
+
+from . import data, photos, runtime
+
+CELEBA_HANDLE = "jessicali9530/celeba-dataset/versions/2"  # with its version, kagglehub needs no network for a copy
+CELEBA_TERMS = (  # in our words; theirs count
+    "CelebA (Liu, Luo, Wang and Tang 2015; mmlab.ie.cuhk.edu.hk/projects/CelebA.html): for non-commercial research "
+    "only. No image, part or derived picture may be copied on, published or distributed, except copies for internal "
+    "use at a single site within the same organization. Read the agreement on that page before you copy this set."
+)
+SPLITS = ("train", "val", "test")
+FEWEST_IMAGES = 10
+CHEAP = 100_000_000  # `load` compares the SHA-256 of files up to so many bytes: a tenth of a second
+FORMAT = "srlib faces 1"
+LEFTOVERS = re.compile(  # what systems and sync clients leave in a folder: whatever is hidden, and some more
+    r"\..*|__MACOSX|thumbs\.db|ehthumbs.*\.db|desktop\.ini|@eaDir|#recycle|\$recycle\.bin|lost\+found|"
+    r"system volume information|.*\.partial(\..*)?",
+    re.IGNORECASE,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Photos:
+    """HR images of one source, split: uint8 arrays (N, 128, 128, 3), and a sentence about them."""
+
+    name: str
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+    description: str
+
+
+def load(source=None, profile=None):
+    """Load a data source as `Photos`.
+
+    source: `sample` (photos inside scikit-image and matplotlib), `celeba` (Kaggle's copy, found or downloaded by
+    kagglehub; a folder of that name here comes first) or a folder: a prepared set, one in CelebA's layout, or any
+    folder of photos. Default: `runtime.data_source()`. profile: the `runtime.Profile` that limits how many images are
+    taken. Default: `runtime.profile()`, which imports TensorFlow to ask for a GPU unless `SRLIB_PROFILE` is set;
+    nothing else here does.
+
+    CelebA's layout is a file `list_eval_partition.csv` (or `.txt`) and the images, at any depth; where some lie below
+    `img_align_celeba`, only these are taken. Photos without such a file are split by name, in sorted order: the last
+    tenth is for testing, the tenth before for validation. The description counts what is left out.
+
+    A folder of photos is prepared once, in `runtime.cache()`, and again when a file has changed; nothing is written
+    beside the photos. Prepared sets are memory-mapped. Here, their sizes are compared with `names.json`, and the
+    SHA-256 of files up to `CHEAP` bytes; `srlib prepare FOLDER` compares that of all.
+
+    Raises `FileNotFoundError` without images; `ValueError` for broken ones, by name, fewer than 10, a partition that
+    does not fit, or a damaged set; `OSError` for a drive that fails or is full.
+    """
+    source, profile = source or runtime.data_source(), profile or runtime.profile()
+    if source == "sample":
+        return sample(profile)
+    folder, limits = _find(source), (profile.train_images, profile.held_out_images, profile.held_out_images)
+    index = _read_index(folder)
+    if not index:
+        index, files = _plan(folder, limits)
+        folder = runtime.cache() / f"faces-{index['source'][:16]}"
+        if len(_read_index(folder).get("files", [])) < len(SPLITS):
+            _fill(folder, index, files)
+    verify(folder, CHEAP)
+    arrays = [np.load(folder / f"{split}.npy", mmap_mode="r")[:limit] for split, limit in zip(SPLITS, limits)]
+    counts = " / ".join(f"{len(array):,}" for array in arrays)
+    return Photos(index["name"], *arrays, f"{counts} images for training / validation / testing, {index['rule']}")
+
+
+def sample(profile=None):
+    """Crops from the photographs that scikit-image ships, split by photo; the portraits are the test set."""
+    import skimage.data as ours
+
+    profile = profile or runtime.profile()
+    scenes = [ours.coffee(), ours.rocket(), ours.hubble_deep_field(), ours.retina(), ours.immunohistochemistry()]
+    train = _random_crops(scenes, min(profile.train_images or 4096, 4096), seed=1)
+    val = _random_crops([ours.chelsea()], min(profile.held_out_images or 64, 64), seed=2)
+    text = f"{len(train)} crops of 5 scenes for training, {len(val)} crops of a cat for validation"
+    return Photos("sample", train, val, photos.portraits(), f"{text}, 2 portraits for testing")
+
+
+def _random_crops(scenes, count, seed):
+    rng, crops = np.random.default_rng(seed), []
+    for index in range(count):
+        scene = scenes[index % len(scenes)]
+        side = int(rng.integers(data.HR_SIZE, min(*scene.shape[:2], 3 * data.HR_SIZE) + 1))
+        left, upper = (int(rng.integers(0, size - side + 1)) for size in scene.shape[1::-1])
+        crops.append(photos.face_crop(scene, (left, upper, left + side, upper + side)))
+    return np.stack(crops)
+
+
+def _find(source):
+    """The folder of a source."""
+    folder = pathlib.Path(source).expanduser().resolve()
+    folder = find_celeba() if source == "celeba" and not folder.is_dir() else folder
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{str(source)!r} is not a folder here; give the path of a folder of photos, 'celeba', or, to load what "
+            "needs no preparation, 'sample'"
+        )
+    return folder
+
+
+def find_celeba():
+    """Folder of the CelebA data set: a Kaggle mount, kagglehub's cache, or a download of 1.4 GB.
+
+    Raises `FileNotFoundError` that lists the ways without a network when it cannot be had.
+    """
+    for partition in sorted(pathlib.Path("/kaggle/input").rglob("list_eval_partition.*")):
+        return partition.parent
+    try:
+        import kagglehub
+
+        return pathlib.Path(kagglehub.dataset_download(CELEBA_HANDLE))
+    except Exception as error:  # kagglehub raises requests', OS and its own errors
+        raise FileNotFoundError(
+            f"CelebA could not be downloaded ({type(error).__name__}: {str(error)[:200]}).\n"
+            "To go on, choose one:\n"
+            "  1. without a network: set SRLIB_DATA=sample (photos that are already installed);\n"
+            "  2. with a copy: unpack kaggle.com/datasets/jessicali9530/celeba-dataset anywhere and set\n"
+            "     SRLIB_DATA to its folder (the one that holds list_eval_partition.csv);\n"
+            "  3. with a network: try again; a broken download resumes."
+        ) from error
+
+
+def _walk(folder, seen):
+    """The files below a folder, in sorted order, through links; no folder twice (`seen`: a set), and no `LEFTOVERS`."""
+    if (real := folder.resolve()) not in seen:
+        seen.add(real)
+        for path in sorted(folder.iterdir(), key=lambda path: path.name):
+            if LEFTOVERS.fullmatch(path.name) is None:
+                yield from _walk(path, seen) if path.is_dir() else [path]
+
+
+def _rows(path):
+    """The lines of a table, each a list of fields, whatever wrote it: commas, semicolons, tabs, quotes, UTF-16."""
+    content = path.read_bytes()
+    text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
+    return [re.split(r"[,;\s]+", line.strip()) for line in text.replace('"', "").splitlines()]
+
+
+def photo_files(folder):
+    """The photos below a folder, by their suffix, in sorted order; and all files there, a list of paths each."""
+    found, readable = list(_walk(pathlib.Path(folder), set())), photos.suffixes()
+    return [path for path in found if path.suffix.lower() in readable], found
+
+
+def _plan(folder, limits):
+    """What a prepared set of a folder holds: its index, without any files yet, and split -> paths of the photos."""
+    (images, found), readable = photo_files(folder), photos.suffixes()
+    others = collections.Counter(path.suffix.lower() for path in found if path.suffix.lower() not in readable)
+    kinds = ", ".join(f"{suffix or 'no suffix'} ({count:,})" for suffix, count in others.most_common(6))
+    note = f"; {others.total():,} of {len(found):,} files are not photos that Pillow reads: {kinds}" if others else ""
+    if len(images) < FEWEST_IMAGES:
+        raise (ValueError if images else FileNotFoundError)(
+            f"only {len(images)} photos in {folder} and below, and at least {FEWEST_IMAGES} are needed{note}. "
+            "Was the archive unpacked, and is this the right folder?"
+        )
+    name, rule = folder.name, f"split by file name; the same person may stand on both sides{note}"
+    tenth = max(len(images) // 10, 2)
+    splits = images[: -2 * tenth], images[-2 * tenth : -tenth], images[-tenth:]
+    for partition in [path for path in found if path.name.startswith("list_eval_partition")][:1]:
+        name, (splits, rule) = "celeba", _official_split(images, partition)
+    files = dict(zip(SPLITS, (split[:limit] for split, limit in zip(splits, limits))))
+    stamp = [
+        f"{split} {path.relative_to(folder).as_posix()} {(status := path.stat()).st_size} {status.st_mtime_ns}"
+        for split, paths in files.items()
+        for path in paths
+    ]
+    return {
+        "name": name,
+        "rule": rule,
+        "terms": CELEBA_TERMS if name == "celeba" else "those of the photos that it was made from",
+        "source": hashlib.sha256("\n".join(stamp).encode("utf-8", "surrogateescape")).hexdigest(),
+        "files": {},
+        "names": {split: [path.name for path in paths] for split, paths in files.items()},
+    }, files
+
+
+def _official_split(images, partition):
+    """The photos that CelebA's list names, split as it says, and a sentence about the rule."""
+    wanted = {pathlib.PurePath(row[0]).stem: row[1] for row in _rows(partition) if row[1:] in (["0"], ["1"], ["2"])}
+    aligned = [path for path in images if "img_align_celeba" in str(path)] or images
+    listed = [(stem, path) for path in aligned if (stem := path.stem) in wanted]  # there is a copy as PNG, too
+    found = dict(listed)
+    for stem, path in listed:
+        if found[stem] is not path:
+            raise ValueError(f"{path} and {found[stem]} are one image of {partition.name}; remove one copy")
+    splits = [[path for stem, path in listed if wanted[stem] == part] for part in "012"]
+    if not all(splits):
+        raise ValueError(
+            f"{partition.name} lists {len(wanted):,} images, but of those for training, validation and testing "
+            f"{', '.join(str(len(split)) for split in splits)} are among the {len(aligned):,} photos found. "
+            "Is the download complete, and are its lines like 000001.jpg,0?"
+        )
+    missing, left = len(wanted) - len(listed), len(images) - len(listed)
+    return splits, (
+        "CelebA's official, identity-disjoint partition"
+        + (f"; {missing:,} of the {len(wanted):,} images that it lists are not here" if missing else "")
+        + (f"; {left:,} photos that it does not list, or not aligned, are left out" if left else "")
+    )
+
+
+def attributes(source=None, profile=None):
+    """CelebA's 40 attributes of the test images, in the order of `load(source, profile).test`.
+
+    They come from `list_attr_celeba.csv` (Kaggle) or `.txt` (the authors') below the folder, which `prepare` copies.
+    Returns a dict name -> boolean array (N,); an empty one where there is no such file, as in the sample.
+    Raises `ValueError` if the file does not list one of the test images.
+    """
+    source, limit = source or runtime.data_source(), (profile or runtime.profile()).held_out_images
+    folder = None if source == "sample" else _find(source)
+    table = folder and next((path for path in _walk(folder, set()) if path.name.startswith("list_attr_celeba")), None)
+    if not table:
+        return {}
+    index, rows = _read_index(folder) or _plan(folder, (1, 1, limit))[0], _rows(table)
+    header = next(([field for field in row if field != "image_id"] for row in rows if "Eyeglasses" in row), [])
+    known = {pathlib.PurePath(row[0]).stem: row[1:] for row in rows if len(row) == len(header) + 1}
+    test = [pathlib.PurePath(name).stem for name in index["names"]["test"][:limit]]
+    unlisted = [name for name in test if name not in known]
+    if unlisted:
+        raise ValueError(f"{table.name} does not list {len(unlisted)} of the test images, the first is {unlisted[0]}")
+    return dict(zip(header, np.array([known[name] for name in test]).T == "1"))
+
+
+def prepare(source, folder, train=None, held_out=None):
+    """Write the faces of a source into `folder`, as a prepared set.
+
+    source: `celeba` or a folder of photos, as in `load`. train, held_out: how many images to take for training, and
+    for validation and testing each (None: all). The pixels are those that `load(source)` gives, bit for bit.
+
+    Each array is complete or not there, and `names.json` is completed at the end; until then, `load` refuses the set.
+    Called again after an interruption, it keeps what is finished. Raises `ValueError` for broken images (by name) or
+    a folder that holds something else, and `OSError` for a full disk. Returns what `verify` does.
+    """
+    if any(limit is not None and limit < 1 for limit in (train, held_out)):
+        raise ValueError(f"train is {train} and held_out {held_out}; expected at least 1, or None for all")
+    root, folder = _find(source), pathlib.Path(folder).expanduser().resolve()
+    _fill(folder, *_plan(root, (train, held_out, held_out)))
+    for table in root.rglob("list_attr_celeba.*"):
+        (folder / table.name).write_bytes(table.read_bytes())
+    return verify(folder)
+
+
+def _fill(folder, index, files):
+    """Make a folder the prepared set that `_plan` has described, or finish what an earlier call has begun."""
+    total = sum(map(len, files.values()))
+    if total > 2000:
+        runtime.say(f"preparing {total:,} faces, once, in {folder}; if another process does, this one waits for it")
+    try:
+        with filelock.FileLock(runtime.cache() / f"{index['source'][:16]}.lock"):
+            before = _read_index(runtime.make_folder(folder))
+            if before.get("source") != index["source"] and (before or (folder / "train.npy").exists()):
+                raise ValueError(f"{folder} holds faces of another source or choice of images; give an empty folder")
+            for leftover in folder.glob("*.[0-9]*-??????.partial.*"):  # of a call that was killed
+                leftover.unlink()
+            index["files"] = before.get("files", {})
+            for split, paths in files.items():
+                _write_index(folder, index)
+                if split not in index["files"] or not (folder / f"{split}.npy").is_file():
+                    index["files"][split] = _write_faces(folder / f"{split}.npy", paths)
+            _write_index(folder, index)
+    except OSError as error:
+        if error.errno is None:  # it says what happened
+            raise
+        raise OSError(
+            f"cannot write the prepared faces to {folder} ({error.strerror}); they need "
+            f"{total * data.HR_SIZE**2 * 3 / 1e6:,.0f} MB. Make room, or name another folder (SRLIB_CACHE: where a "
+            "folder of photos is prepared when it is loaded)"
+        ) from error
+
+
+def _write_faces(target, files):
+    """Write the faces of image files as one `.npy`, complete or not at all; returns its size and SHA-256."""
+    start, shape = time.perf_counter(), (len(files), data.HR_SIZE, data.HR_SIZE, 3)
+    with runtime.replacing(target) as file:  # not a memory map: on a full disk, that ends the process
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for count, face in enumerate(_faces(files), 1):
+            file.write(face)
+            if count % 2000 == 0:
+                pace = count / (time.perf_counter() - start)
+                runtime.say(
+                    f"{target.name}: {count:,} of {len(files):,} faces, {pace:,.0f} a second, "
+                    f"{(len(files) - count) / pace:,.0f} s left"
+                )
+    return {"bytes": target.stat().st_size, "sha256": _sha256(target)}
+
+
+def _faces(files):
+    """The faces of image files, in order, decoded by several threads; all broken files are named at the end."""
+    broken = []
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for first in range(0, len(files), 256):  # not all at once: the faces would wait in memory for a slow disk
+            for face in pool.map(_read_face, files[first : first + 256]):
+                if isinstance(face, ValueError):
+                    broken.append(str(face))
+                else:
+                    yield face
+    if broken:
+        raise ValueError(
+            f"{len(broken):,} of {len(files):,} images cannot be used:\n"
+            + "\n".join(broken[:5] + [f"... and {len(broken) - 5:,} more"] * (len(broken) > 5))
+        )
+
+
+def _read_face(path):
+    """One face, or the error that its file gives, with its name."""
+    try:
+        return photos.face_crop(photos.read_image(path))
+    except ValueError as error:
+        return error if str(path) in str(error) else ValueError(f"{path}: {error}")
+
+
+def verify(folder, largest=None):
+    """Compare a prepared set with its `names.json`, which is returned as a dict.
+
+    largest: bytes of a file whose SHA-256 is still compared (None: of every file); of larger ones, only the size is.
+    Raises `ValueError` that names a file that is missing or damaged, and what to do.
+    """
+    folder = pathlib.Path(folder).expanduser().resolve()
+    index = _read_index(folder)
+    if len(index.get("files", [])) < len(SPLITS):
+        raise ValueError(
+            f"{folder} is {'an unfinished' if index else 'no'} prepared set; run `srlib prepare SOURCE {folder}`"
+        )
+    for split, entry in index["files"].items():
+        path = folder / f"{split}.npy"
+        size = path.stat().st_size if path.is_file() else 0
+        if size != entry["bytes"] or (size <= (largest or size) and _sha256(path) != entry["sha256"]):
+            raise ValueError(
+                f"{path} is damaged: {size:,} of {entry['bytes']:,} bytes are there, and its SHA-256 must be "
+                f"{entry['sha256']}. Copy it again, or delete {folder} and prepare it anew"
+            )
+    return index
+
+
+def _read_index(folder):
+    """`names.json` of a prepared set, finished or not, as a dict; an empty one for any other folder."""
+    if (folder / "train-0000.npy").is_file():
+        raise ValueError(f"{folder} was prepared by a former version; run `srlib prepare` again, for an empty folder")
+    path = folder / "names.json"  # its first line holds the SHA-256 of all that follows
+    head, _, rest = (path.read_bytes() if path.is_file() else b"").partition(b"\n")
+    if FORMAT.encode() not in head:
+        return {}
+    if hashlib.sha256(rest).hexdigest().encode() not in head:
+        raise ValueError(f"{path} is damaged; copy it again, or delete {folder} and prepare it anew")
+    return json.loads(b"{" + rest)
+
+
+def _write_index(folder, index):
+    rest = json.dumps(index, indent=1)[2:]  # behind the opening bracket
+    with runtime.replacing(folder / "names.json", "w") as file:
+        file.write(f'{{"format": "{FORMAT}", "rest": "{hashlib.sha256(rest.encode()).hexdigest()}",\n{rest}')
+
+
+def _sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
