@@ -1,4 +1,4 @@
-"""Face super-resolution with GANs: the small package behind the notebooks.
+r"""Face super-resolution with GANs: the small package behind the notebooks.
 
 Import the module you need: `from srlib import data, models`. To read it, begin with data, models, losses, training and
 metrics: the lesson. The other modules serve them. Imports go one way: commands, exercises and widgets may use
@@ -15,6 +15,12 @@ To change something, edit one place and run its test:
 - a data source: datasets.py; `pytest tests/test_datasets.py`
 - a command: a module in commands/ with `main(arguments)`, a line in commands/__init__.py; `pytest tests/commands`
 - a figure: plotting.py or widgets.py; `pytest tests/test_plotting.py`
+
+The repository's address is a placeholder that nobody can register, until there is one. To set it everywhere:
+
+    git grep -lE "(github|colab|kaggle)[.]invalid" | xargs sed -i -e "s#github[.]invalid#github.com#g" \
+        -e "s#colab[.]invalid#colab.research.google.com#g" -e "s#kaggle[.]invalid#kaggle.com#g" \
+        -e "s#learn-face-sr/learn-face-sr#OWNER/NAME#g"
 
 A chapter's cell tagged `taught` holds code that stands here, too: change both, `tests/test_notebooks.py` compares them.
 """
