@@ -1,7 +1,8 @@
 """Save, restore, find the newest: what lets a training go on after a kill. Taught in chapter 06.
 
-A checkpoint is TensorFlow's own (`tf.train.CheckpointManager`): two files, `step-250.index` and
-`step-250.data-00000-of-00001`, written aside and renamed, with a checksum of every tensor.
+A checkpoint is TensorFlow's own (`tf.train.Checkpoint`): two files, `step-250.index` and
+`step-250.data-00000-of-00001`, written aside and renamed, with a checksum of every tensor. What there is, the folder
+says: no list beside them can be lost or damaged (that is why there is no `tf.train.CheckpointManager`).
 """
 
 import contextlib
@@ -77,13 +78,14 @@ def save(folder, trainer, step, order, keep=2):
     owner = {"trainer": trainer.name, "variables": len(trainer.state()), "order": order}
     note = tf.Variable(json.dumps(owner), dtype=tf.string)
     checkpoint = tf.train.Checkpoint(note=note, state=[getattr(v, "value", v) for v in trainer.state()])
+    path = pathlib.Path(folder) / f"step-{step}"
     try:
-        manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=keep, checkpoint_name="step")
-        runtime.patiently(lambda: manager.save(checkpoint_number=step))
+        runtime.patiently(lambda: checkpoint.write(str(path)))
+        for old in saved(folder)[:-keep]:
+            for ending in (".index", ".data-00000-of-00001"):  # the index first: without it, the rest does not count
+                runtime.patiently(lambda: pathlib.Path(f"{old}{ending}").unlink(missing_ok=True))
     except (OSError, tf.errors.OpError) as error:
-        raise OSError(
-            f"cannot write the checkpoint {pathlib.Path(folder) / f'step-{step}'} ({error}); {WRITE_HELP}"
-        ) from error
+        raise OSError(f"cannot write the checkpoint {path} ({error}); {WRITE_HELP}") from error
 
 
 def restore(path, trainer, order=None):

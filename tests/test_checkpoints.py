@@ -31,7 +31,7 @@ from srlib import checkpoints, runtime, training
 runtime.deterministic()
 import test_checkpoints as t
 
-def die_halfway(self, **options):
+def die_halfway(self, path):
     open({folder!r} + "/step-9.data-00000-of-00001", "wb").write(b"half of a checkpoint")
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -43,7 +43,7 @@ class Kill(t.keras.callbacks.Callback):
 trainer = t.make({stage!r}, **t.CASES[{stage!r}])
 start = int(([0] + [path.name[5:] for path in checkpoints.saved({folder!r})])[-1])
 if {while_saving}:
-    t.tf.train.CheckpointManager.save = die_halfway
+    t.tf.train.Checkpoint.write = die_halfway
 training.fit(trainer, t.PIXELS, {steps}, folder={folder!r}, callbacks=[Kill()], **t.ARGUMENTS)
 t.np.savez({folder!r} + "/final.npz", *t.values(trainer.state()))
 """
@@ -129,6 +129,16 @@ def test_files_of_yours_are_no_checkpoints_and_stay(trained):
     training.fit(make("pixel"), PIXELS, 16, folder=trained, **ARGUMENTS)
     assert [path.name for path in checkpoints.saved(trained)] == ["step-12", "step-16"]
     assert all((trained / name).exists() for name in mine)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\0" * 80, b"model_checkpoint_path: 'elsewhere'"])
+def test_the_folder_alone_says_what_there_is(content, trained):
+    """TensorFlow's list of checkpoints, as a former version wrote it, is missing, damaged in a power cut, or stale."""
+    if content is not None:
+        (trained / "checkpoint").write_bytes(content)
+    training.fit(make("pixel"), PIXELS, 16, folder=trained, **ARGUMENTS)
+    assert [path.name for path in checkpoints.saved(trained)] == ["step-12", "step-16"]
+    assert len(list(trained.glob("step-*"))) == 4  # two files each, and nothing else stays
 
 
 @pytest.mark.parametrize("part", ["index", "data-00000-of-00001"])
@@ -251,21 +261,22 @@ def test_a_drive_without_locks_trains_without(error, tmp_path, monkeypatch):
 
 def test_a_rename_that_is_denied_for_a_moment_is_tried_again(tmp_path, monkeypatch):
     """A virus scanner holds a new file: TensorFlow's own renames, and ours."""
-    denied, save, replace = [], tf.train.CheckpointManager.save, pathlib.Path.replace
+    denied, write, replace = [], tf.train.Checkpoint.write, pathlib.Path.replace
 
     def once(name, action):
         def call(*args, **options):
             if name not in denied:
                 denied.append(name)
-                raise tf.errors.PermissionDeniedError(None, None, name) if name == "save" else PermissionError(13, name)
+                denial = PermissionError(13, name)
+                raise tf.errors.PermissionDeniedError(None, None, name) if name == "write" else denial
             return action(*args, **options)
 
         return call
 
-    monkeypatch.setattr(tf.train.CheckpointManager, "save", once("save", save))
+    monkeypatch.setattr(tf.train.Checkpoint, "write", once("write", write))
     monkeypatch.setattr(pathlib.Path, "replace", once("replace", replace))
     training.fit(make("pixel"), PIXELS, 4, folder=tmp_path, **ARGUMENTS)
-    assert sorted(denied) == ["replace", "save"] and len(checkpoints.saved(tmp_path)) == 1
+    assert sorted(denied) == ["replace", "write"] and len(checkpoints.saved(tmp_path)) == 1
     assert os.listdir(tmp_path).count("history.csv") == 1 and not list(tmp_path.glob("*partial*"))
 
 
