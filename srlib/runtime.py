@@ -337,7 +337,7 @@ def setup(seed=0):
     keras.utils.set_random_seed(seed)
     matplotlib.rcParams.update(STYLE | {"axes.prop_cycle": matplotlib.cycler(color=COLOURS)})
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    if hasattr(shell, "kernel") and matplotlib.get_backend().lower() == "agg":  # MPLBACKEND=Agg: no figure would show
+    if hasattr(shell, "kernel") and not variable("MPLBACKEND").startswith("module://"):  # Agg, TkAgg, ... of a shell
         shell.run_line_magic("matplotlib", "inline")
     warnings.filterwarnings("ignore", module=r"PIL\.")  # about sizes and tags of photos
     chosen = profile()

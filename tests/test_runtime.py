@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -193,7 +194,7 @@ old = {"backend": "theano", "image_data_format": "channels_first", "floatx": "fl
 (home / "keras.json").write_text(json.dumps(old))
 os.environ.update(KERAS_HOME=str(home), KERAS_BACKEND="jax")
 for stream in sys.argv[2:]:
-    setattr(sys, stream, None)
+    os.close(2) if stream == "2" else setattr(sys, stream, None)
 import numpy as np
 from srlib import inference
 (home / "shape").write_text(str(inference.enlarge(np.zeros((200, 12, 3), "uint8"), "facesr-light", tile=96).shape))
@@ -201,7 +202,7 @@ from srlib import inference
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("streams", [(), ("stdout", "stderr")])
+@pytest.mark.parametrize("streams", [(), ("stdout", "stderr", "2")])
 def test_settings_left_by_another_course_and_no_console(streams, tmp_path):
     run = subprocess.run([sys.executable, "-c", KERAS, str(tmp_path), *streams], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-1000:]
@@ -216,3 +217,15 @@ def test_a_gpu_that_tensorflow_does_not_see_is_named(monkeypatch, capsys):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # switched off on purpose
     runtime.setup()
     assert "and-cuda" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value, calls", [("Agg", 1), ("svg", 1), ("TkAgg", 1), ("module://matplotlib_inline", 0)])
+def test_a_backend_that_a_shell_has_set_hides_no_figure(value, calls, monkeypatch):
+    """Jupyter sets MPLBACKEND to a module of its own, unless it has a value already."""
+    magic = []
+    shell = types.SimpleNamespace(kernel=True, run_line_magic=lambda *words: magic.append(words))
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setenv("MPLBACKEND", value)
+    monkeypatch.setattr("matplotlib.get_backend", lambda: value)
+    runtime.setup()
+    assert magic == [("matplotlib", "inline")] * calls
