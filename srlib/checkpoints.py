@@ -130,10 +130,12 @@ def restore(path, trainer, order=None):
 def resume(folder, trainer, order=None):
     """Restore the newest checkpoint of a folder that can be read; returns its step, 0 without any.
 
-    A damaged one is named, renamed to `.damaged`, and the next older one is taken. Raises `ValueError` if all
-    are damaged, or if one belongs to another network.
+    A damaged one is named, renamed to `.damaged`, and the next older one is taken. What a kill has left half written is
+    deleted. Raises `ValueError` if all are damaged, or if one belongs to another network.
     """
-    damaged = []
+    damaged, parts = [], ("step-[0-9]*_temp/part-*.tempstate*", "*.[0-9]*-??????.partial.*")  # TensorFlow's, ours
+    for leftover in [path for pattern in parts for path in pathlib.Path(folder).glob(pattern)]:
+        leftover.unlink()  # of a process that was killed while it wrote
     for path in reversed(saved(folder)):
         try:
             restore(path, trainer, order)

@@ -131,6 +131,20 @@ def test_files_of_yours_are_no_checkpoints_and_stay(trained):
     assert all((trained / name).exists() for name in mine)
 
 
+def test_what_a_kill_leaves_half_written_goes_and_nothing_of_yours(trained):
+    """Each would be as large as a checkpoint, and a laptop sleeps often."""
+    before = sorted(trained.iterdir())
+    part = "part-00000-of-00001.data-00000-of-00001.tempstate1429434900"  # TensorFlow 2.21, killed in `write`
+    half = [f"step-12_temp/{part}", "ema.4711-a1b2c3.partial.keras", "history.4711-a1b2c3.partial.csv"]
+    mine = ["mine.partial.pdf", "step-best_temp/" + part, "step-4_temp.zip"]
+    for name in half + mine:
+        (trained / name).parent.mkdir(exist_ok=True)
+        (trained / name).write_bytes(b"half")
+    training.fit(make("pixel"), PIXELS, 12, folder=trained, keep=3, **ARGUMENTS)
+    new = [trained / name for name in ("step-12.index", "step-12.data-00000-of-00001", "step-best_temp", *mine[::2])]
+    assert sorted(trained.iterdir()) == sorted(before + new) and (trained / mine[1]).exists()
+
+
 @pytest.mark.parametrize("content", [None, b"", b"\0" * 80, b"model_checkpoint_path: 'elsewhere'"])
 def test_the_folder_alone_says_what_there_is(content, trained):
     """TensorFlow's list of checkpoints, as a former version wrote it, is missing, damaged in a power cut, or stale."""
