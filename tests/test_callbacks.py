@@ -56,6 +56,7 @@ def test_a_kill_between_a_checkpoint_and_its_snapshot_costs_no_snapshot(tmp_path
     assert np.load(tmp_path / "0000004.npy").shape == (2, 128, 128, 3)
 
 
+@pytest.mark.slow
 def test_progress_is_a_bar_lines_or_nothing(capsys):
     said = {}
     for verbose in ("auto", 0, 1, 2):

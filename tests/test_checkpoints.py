@@ -239,6 +239,7 @@ def test_what_differs_from_before_is_said(trained, capsys):
     assert "seed is 3, but was 0 when step-4 was written" in said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no resource limits")
 def test_a_full_disk_keeps_the_earlier_checkpoints(trained):
     """The limit on a file's size fails in the middle of a write, as a full disk does."""

@@ -10,6 +10,7 @@ from srlib import data, inference, losses, models, runtime, training
 tf = runtime.load_tensorflow()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("discriminator", [None, lambda: models.srgan_discriminator(4)])
 def test_a_step_of_one_network_does_not_move_the_other(discriminator):
     """Forward passes may renormalise (spectral norm, BatchNorm's averages); optimizers may not cross over."""
@@ -89,6 +90,7 @@ def test_a_perceptual_weight_without_features_is_refused():
         make("gan", perceptual=1.0)
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_training():
     histories = [training.fit(make("pixel"), PIXELS, 3, seed=seed, **ARGUMENTS) for seed in (3, 3, 4)]
     assert histories[0]["pixel"] == histories[1]["pixel"]

@@ -190,6 +190,7 @@ def command(shipped, tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_the_same_command_twice_writes_the_same_tables(command, tmp_path, capsys):
     (tmp_path / "photos").mkdir()
     for index, pixels in enumerate(np.random.default_rng(1).integers(0, 256, (30, 8, 8, 3), "uint8")):
@@ -225,6 +226,7 @@ def committed(monkeypatch):
     return pretrained.read_table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["benchmark", "portraits"])
 def test_the_committed_table_belongs_to_the_shipped_weights(committed, name):
     assert evaluate.stale(committed(name)) == []
