@@ -30,11 +30,10 @@ LINK = re.compile(  # in HTML, in Markdown, perhaps around a badge, or bare; and
 def without_answers(notebook):
     """A chapter (a dict, nbformat 4) without its answers: a new dict.
 
-    Left out are cells tagged `solution`; from the heading "Exercises" on (without such a heading: everywhere), what is
-    folded in `<details>`, and comments; what was written into cells tagged `answer`; links that open a full version;
-    outputs; attachments that no text shows; and all metadata but a cell's `tags` and `srlib`. What is folded before
-    the heading belongs to the lesson. Raises `ValueError` where a `<details>` is not closed: nobody knows where that
-    answer ends.
+    Left out are, from the heading "Exercises" on (without such a heading: everywhere), what is folded in `<details>`,
+    and comments; what was written into cells tagged `answer`; links that open a full version; outputs; attachments that
+    no text shows; and all metadata but a cell's `tags` and `srlib`. What is folded before the heading belongs to the
+    lesson. Raises `ValueError` where a `<details>` is not closed: nobody knows where that answer ends.
     """
     cells = []
     first = next(
@@ -53,7 +52,7 @@ def without_answers(notebook):
         if re.search(r"</?details\b", exercises, re.I):
             raise ValueError(f"a <details> is not closed, or was never opened, in {exercises.strip()[:60]!r}")
         source = LINK.sub("", lesson + exercises)
-        if "solution" not in cell["metadata"].get("tags", []) and (source.strip() or not text.strip()):
+        if source.strip() or not text.strip():
             cells.append(
                 {key: cell[key] for key in ("cell_type", "id") if key in cell}
                 | {"metadata": {key: cell["metadata"][key] for key in ("tags", "srlib") if key in cell["metadata"]}}

@@ -52,7 +52,6 @@ def test_a_line_counts_where_the_check_is_called(source, said, mark):
 
 def test_the_chapter_is_named_by_a_call_the_title_or_the_file():
     title = [cell(text, cell_type="markdown") for text in ("# By Ada", "## 02 of them", "# 00 · Start", "# 03 ends")]
-    title.append(cell("c00.blend(blend)", RIGHT, metadata={"tags": ["solution"]}))
     assert collect.verdicts(book(*title), "ada 03.ipynb") == collect.verdicts(book(), "ada/b_00_x.ipynb") == OPEN
     assert not collect.verdicts(book(*title[:2]), "student12_0123_2024-03-05.ipynb")
     assert [*collect.verdicts(book(cell("c99.x(f); c06.rows(f)"), cell("", RIGHT)))][2:4] == [[*OPEN][2], "c06.rows"]

@@ -42,12 +42,11 @@ def handed_out(tmp_path_factory):
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_no_answer_of_a_chapter_is_handed_out_and_nothing_else_is_lost(path, handed_out):
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    solutions = [part["source"] for part in cells if "solution" in part["metadata"].get("tags", [])]
-    whole = "\n".join("".join(part["source"]) for part in cells if part["source"] not in solutions)
+    whole = "\n".join("".join(part["source"]) for part in cells)
     lesson, heading, exercises = whole.partition("## Exercises")
     pieces = re.split("</?details>", exercises)
     lines = {line.strip() for line in "\n".join([lesson, heading, *pieces[::2]]).splitlines()}
-    secrets = {line.strip() for line in "\n".join([*map("".join, solutions), *pieces[1::2]]).splitlines()} - lines
+    secrets = {line.strip() for line in "\n".join(pieces[1::2]).splitlines()} - lines
     chapter = json.loads((handed_out / path.name).read_text(encoding="utf-8"))
     nbformat.validate(chapter)
     handed = "\n".join(part["source"] for part in chapter["cells"])
@@ -102,7 +101,6 @@ def test_nothing_but_text_tags_and_questions_is_taken_over():
     secret = {"answer": "SECRET", "collapsed": True}
     cells = [
         cell("1 + 1", "code", metadata=secret | {"tags": ["exercise"]}),
-        cell("SECRET", "code", metadata={"tags": ["solution"]}),
         cell("SECRET", metadata={"tags": ["answer"], "srlib": {"question": "00.4"}}),
         cell(
             "![](attachment:the%20question.png)",

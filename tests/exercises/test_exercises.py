@@ -36,19 +36,30 @@ def verdict(name, answer):
     return line.partition(": ")[2]
 
 
+def imports(source):
+    """The lines of a cell that import something."""
+    return "\n".join(re.findall(r"^(?:import|from) .+|^tf = .+", source, re.M))
+
+
 @functools.cache
 def run(number):
-    """Run the cells of a chapter's exercises and solutions; returns the lines said by each kind, and the solutions."""
-    scope = {"tf": tf, "keras": keras, "ops": keras.ops, "layers": keras.layers, "np": np, "data": data}
-    scope |= {"losses": losses, "metrics": metrics, "models": models}
-    scope[f"c{number}"] = importlib.import_module(f"srlib.exercises.c{number}")
+    """Run a chapter's exercises and folded solutions; returns the lines said by each kind, and the solutions.
+
+    Before them, only the chapter's imports and its taught cells run.
+    """
+    scope, cells = {}, json.loads(CHAPTERS[number].read_text("utf-8"))["cells"]
     lines, solutions = {"exercise": [], "solution": []}, {}
-    cells = [cell for cell in json.loads(CHAPTERS[number].read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
-    for tag, said in lines.items():
-        for source in ["".join(cell["source"]) for cell in cells if tag in cell["metadata"].get("tags", [])]:
+    for cell in cells:
+        source, tags = "".join(cell["source"]), cell["metadata"].get("tags", [])
+        folded = re.search(r"<details><summary>Solution</summary>\n\n```python\n(.+?)\n```", source, re.S)
+        if cell["cell_type"] == "code":
+            exec(source if "taught" in tags else imports(source), scope)
+        if cell["cell_type"] == "code" and "exercise" in tags or cell["cell_type"] == "markdown" and folded:
+            source = folded[1] if folded else source
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 exec(source, scope)
-            said += [line for line in out.getvalue().splitlines() if line.startswith(f"c{number}.")]
+            said = [line for line in out.getvalue().splitlines() if line.startswith(f"c{number}.")]
+            lines["solution" if folded else "exercise"] += said
             found = re.findall(rf"\b(c{number}\.\w+)\((\w+)\)", source)
             solutions |= {check: scope[function] for check, function in found}
     return lines, solutions
