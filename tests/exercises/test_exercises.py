@@ -12,10 +12,9 @@ import re
 import numpy as np
 import pytest
 
-from srlib import data, exercises, losses, metrics, models, runtime
+from srlib import exercises, runtime
 
 tf = runtime.load_tensorflow()
-import keras
 
 CHAPTERS = {path.name[:2]: path for path in sorted(pathlib.Path(__file__).parents[2].glob("notebooks/*.ipynb"))}
 NAMES = [name for number in CHAPTERS for name in exercises.names(f"c{number}")]
