@@ -74,7 +74,7 @@ class Guard(keras.callbacks.Callback):
         "pixel",
         "lattice",
         "perceptual",
-        "matching",
+        "spectral",
         "adversarial",
         "d_loss",
     )  # a loss is named before what it spoils

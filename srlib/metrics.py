@@ -178,34 +178,44 @@ def power_spectrum(images):
     return np.fft.fftshift(sum(np.abs(np.fft.fft2(window * image)) ** 2 for image in y) / len(y))
 
 
-def fine_spectra(reference, result, above):
-    """The mean powers of two sets of images at the frequencies of more than `above` periods per image.
+def smooth_spectrum(power):
+    """Mean over 3x3 neighbouring frequencies; a spectrum is periodic, so its edges meet."""
+    shifts = [(ky, kx) for ky in (-1, 0, 1) for kx in (-1, 0, 1)]
+    return sum(np.roll(power, shift, (0, 1)) for shift in shifts) / len(shifts)
 
-    Returns three arrays: the powers of the reference and of the result, (K,), and the frequencies (ky, kx), (K, 2).
-    """
-    before, after = power_spectrum(reference), power_spectrum(result)
-    if before.shape != after.shape:
-        raise ValueError(
-            f"reference has images of {before.shape} pixels, result of {after.shape}; expected equal sizes"
-        )
-    height, width = before.shape
-    ky, kx = np.indices(before.shape) - np.array([height // 2, width // 2])[:, None, None]
-    fine = np.hypot(ky, kx) > above
-    if not fine.any():
-        raise ValueError(f"above is {above}; images of {before.shape} pixels hold no frequency beyond it")
-    return before[fine], after[fine], np.stack([ky[fine], kx[fine]], axis=1)
+
+def fine_frequencies(shape, above):
+    """Where a spectrum of this shape holds fine detail: the frequencies (ky, kx), (K, 2), of a radius of more than
+    `above` and at most H / 2 periods per image. Raises `ValueError` if there are none."""
+    centre = np.array(shape) // 2
+    frequencies = np.stack(np.indices(shape), axis=-1).reshape(-1, 2) - centre
+    radius = np.hypot(*frequencies.T)
+    fine = frequencies[(radius > above) & (radius <= min(shape) / 2)]
+    if not len(fine):
+        raise ValueError(f"above is {above}; images of {shape} pixels hold no frequency beyond it")
+    return fine
+
+
+def fine_powers(reference, result, above):
+    """The powers of two spectra at their fine frequencies, (K,) each, and the frequencies, (K, 2)."""
+    if reference.shape != result.shape:
+        raise ValueError(f"spectra have shapes {reference.shape} and {result.shape}; expected equal ones")
+    frequencies = fine_frequencies(reference.shape, above)
+    rows, columns = (frequencies + np.array(reference.shape) // 2).T
+    return reference[rows, columns], result[rows, columns], frequencies
 
 
 def weave(reference, result, above=28):
-    """How far a pattern stands out of the fine detail: the largest ratio of the mean power spectra, and its frequency.
+    """How far a pattern stands out of the fine detail: the largest ratio of two power spectra, and its frequency.
 
     A network that lays the same pattern over every face, a weave or a checkerboard, adds power at a few frequencies
-    that no face prefers. A mean over rings hides it, a maximum over frequencies does not. reference, result: float32
-    (N, H, W, 3) in [0, 1], the same faces. above: only frequencies (ky, kx) with a radius of more periods per image
-    count; an input of 32 pixels can hold 16. Returns (ratio, (ky, kx)), ratio 1 for equal sets; a real image has the
-    same power at (ky, kx) and (-ky, -kx), and the one with ky >= 0 is named. Raises `ValueError` for unlike sizes.
+    that no face prefers. A mean over rings hides it, a maximum over frequencies does not. reference, result: what
+    `power_spectrum` returned for the photos and for the results, (H, W); both are smoothed over 3x3 frequencies. above:
+    only frequencies (ky, kx) with a radius of more periods per image count; an input of 32 pixels can hold 16.
+    Returns (ratio, (ky, kx)), ratio 1 for equal sets; a real image has the same power at (ky, kx) and (-ky, -kx), and
+    the one with ky >= 0 is named. Raises `ValueError` for unlike sizes.
     """
-    before, after, frequencies = fine_spectra(reference, result, above)
+    before, after, frequencies = fine_powers(smooth_spectrum(reference), smooth_spectrum(result), above)
     ratios = after / before
     ky, kx = map(int, frequencies[ratios.argmax()])
     return float(ratios.max()), max((ky, kx), (-ky, -kx))
@@ -217,7 +227,7 @@ def high_frequency_power(reference, result, above=28):
     Below 1 the result is smoother than the photos, above 1 rougher. It counts detail, invented or not, noise, and a
     `weave` alike. Arguments and errors as there.
     """
-    before, after, _ = fine_spectra(reference, result, above)
+    before, after, _ = fine_powers(reference, result, above)
     return float(after.mean() / before.mean())
 
 

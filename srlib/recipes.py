@@ -36,8 +36,8 @@ class Recipe:
     pixel: float = 1.0  # from here on: the weights of the terms of the loss
     perceptual: float = 0.0
     adversarial: float = 0.0
-    matching: float = 0.0
     lattice: float = 0.0
+    spectral: float = 0.0
     relativistic: bool = False
 
 
@@ -137,8 +137,8 @@ def build_trainer(name, recipe, precision=None, seed=0):
         features = vgg.features() if recipe.perceptual else None
         trainer = training.GANTrainer(
             generator, DISCRIMINATORS[recipe.discriminator](), features, loss,
-            recipe.pixel, recipe.perceptual, recipe.adversarial, recipe.matching,
-            lattice=recipe.lattice, relativistic=recipe.relativistic, window_size=recipe.window,
+            recipe.pixel, recipe.perceptual, recipe.adversarial, recipe.lattice, recipe.spectral,
+            relativistic=recipe.relativistic, window_size=recipe.window,
             label_smoothing=recipe.label_smoothing, seed=seed,
         )  # fmt: skip
         trainer.compile(optimizer, D_OPTIMIZERS[recipe.d_optimizer](recipe.d_learning_rate or recipe.learning_rate))

@@ -139,9 +139,9 @@ class PixelTrainer(keras.Model):
 class GANTrainer(PixelTrainer):
     """Stage two: the generator also has to convince a discriminator and to match VGG features.
 
-    features: the model of `vgg.features`, or None without a perceptual loss. pixel, perceptual, adversarial,
-    matching, lattice: weights of the terms of the generator's loss; a term of weight 0 is not computed, except for
-    pixel and adversarial, which are always worth watching. VGG and the discriminator, the dearest parts of a step, see
+    features: the model of `vgg.features`, or None without a perceptual loss. pixel, perceptual, adversarial, lattice,
+    spectral: weights of the terms of the generator's loss; a term of weight 0 is not computed, except for pixel and
+    adversarial, which are always worth watching. VGG and the discriminator, the dearest parts of a step, see
     one window of `window_size` pixels, at a new place every step. relativistic: the discriminator judges pairs, "the
     photo looks more real than the network's image of the same face", by the difference of its logits
     (Jolicoeur-Martineau 2019, eq. 7 and 8). label_smoothing: see `smooth_labels`; seed: of labels and windows.
@@ -151,21 +151,19 @@ class GANTrainer(PixelTrainer):
 
     def __init__(
         self, generator, discriminator, features=None, loss=losses.l1_loss,
-        pixel=1.0, perceptual=1.0, adversarial=0.01, matching=0.0, lattice=0.0,
+        pixel=1.0, perceptual=1.0, adversarial=0.01, lattice=0.0, spectral=0.0,
         ema_decay=0.999, window_size=64, relativistic=False, label_smoothing=0.0, seed=0,
     ):  # fmt: skip
         super().__init__(generator, loss, ema_decay)
         if perceptual and features is None:
             raise ValueError("a perceptual weight needs `features`; pass vgg.features() or perceptual=0")
         self.discriminator = discriminator
-        hidden = [layer.output for layer in discriminator.layers if isinstance(layer, keras.layers.LeakyReLU)]
-        self.discriminator_with_hidden = keras.Model(discriminator.inputs, [discriminator.output, *hidden])
         self.features = features
         self.window_size, self.relativistic = window_size, relativistic
         self.label_smoothing, self.seed = label_smoothing, seed
         self.loss_weights = {
-            "pixel": pixel, "lattice": lattice,
-            "perceptual": perceptual, "adversarial": adversarial, "matching": matching,
+            "pixel": pixel, "lattice": lattice, "spectral": spectral,
+            "perceptual": perceptual, "adversarial": adversarial,
         }  # fmt: skip
 
     def compile(self, optimizer, d_optimizer):
@@ -183,8 +181,7 @@ class GANTrainer(PixelTrainer):
         """
         step = ops.cast(self.optimizer.iterations, "int32")
         real, fake = random_window([hr, sr], self.window_size, [step, self.seed])
-        real_logits, *real_hidden = self.discriminator_with_hidden(real, training=True)
-        fake_logits, *fake_hidden = self.discriminator_with_hidden(fake, training=True)
+        real_logits, fake_logits = (self.discriminator(images, training=True) for images in (real, fake))
         if self.relativistic:
             real_logits, fake_logits = real_logits - fake_logits, fake_logits - real_logits
         ones, zeros, wanted = smooth_labels(real_logits, self.label_smoothing, [step, self.seed + 1])
@@ -192,10 +189,10 @@ class GANTrainer(PixelTrainer):
         terms = {"pixel": self.pixel_loss(hr, sr), "adversarial": losses.generator_loss(fake_logits, wanted)}
         if self.loss_weights["lattice"]:
             terms["lattice"] = losses.lattice_loss(hr, sr)
+        if self.loss_weights["spectral"]:
+            terms["spectral"] = losses.spectral_loss(hr, sr)
         if self.loss_weights["perceptual"]:
             terms["perceptual"] = losses.perceptual_loss(self.features, real, fake)
-        if self.loss_weights["matching"]:
-            terms["matching"] = losses.feature_matching_loss(real_hidden, fake_hidden)
         beliefs = {"d_real": ops.mean(ops.sigmoid(real_logits)), "d_fake": ops.mean(ops.sigmoid(fake_logits))}
         return terms, d_loss, beliefs
 

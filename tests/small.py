@@ -22,7 +22,7 @@ def make(stage, policy="float32", rate=1e-3, d_rate=1e-3, discriminator=None, ne
             trainer = training.PixelTrainer(generator, **options)
             trainer.compile(keras.optimizers.Adam(training.cosine_schedule(rate, 1000) if rate else 0.0))
         else:
-            options = {"perceptual": 0, "matching": 0.1, "label_smoothing": 0.1, **options}
+            options = {"perceptual": 0, "label_smoothing": 0.1, **options}
             judge = discriminator() if discriminator else models.patch_discriminator(8, 2)
             trainer = training.GANTrainer(generator, judge, **options)
             trainer.compile(keras.optimizers.Adam(rate), keras.optimizers.RMSprop(d_rate, clipvalue=1.0))

@@ -19,7 +19,7 @@ tf = runtime.load_tensorflow()
 TESTS = pathlib.Path(__file__).parent
 
 # Real architectures in miniature, where three and more gradients meet in a tensor: residual blocks and a long
-# skip, BatchNorm, spectral norm, feature matching. Threads as they come.
+# skip, BatchNorm, spectral norm. Threads as they come.
 CASES = {
     "pixel": {"network": lambda: models.srresnet(blocks=1, filters=8)},
     "gan": {"policy": "mixed_bfloat16", "network": lambda: models.facesr(blocks=2, filters=8, tail=(8, 8))},

@@ -23,11 +23,11 @@ def test_a_recipe_reaches_its_trainer():
     """Five different weights: none may end up in another's place."""
     recipe = recipes.Recipe(
         steps=10, learning_rate=3e-4, loss="mse", discriminator="patch", pixel=0.1, perceptual=0.2, adversarial=0.3,
-        matching=0.4, lattice=0.5, relativistic=True, label_smoothing=0.6, window=48, beta_1=0.7, schedule="constant",
+        spectral=0.4, lattice=0.5, relativistic=True, label_smoothing=0.6, window=48, beta_1=0.7, schedule="constant",
         d_optimizer="rmsprop", d_learning_rate=2e-4,
     )  # fmt: skip
     trainer = recipes.build_trainer("facesr-light", recipe, seed=5)
-    weights = {"pixel": 0.1, "perceptual": 0.2, "adversarial": 0.3, "matching": 0.4, "lattice": 0.5}
+    weights = {"pixel": 0.1, "perceptual": 0.2, "adversarial": 0.3, "spectral": 0.4, "lattice": 0.5}
     assert trainer.loss_weights == weights and trainer.relativistic and trainer.pixel_loss is losses.mse_loss
     assert (trainer.label_smoothing, trainer.window_size, trainer.seed) == (0.6, 48, 5)
     assert float(trainer.optimizer.learning_rate) == pytest.approx(3e-4) and trainer.optimizer.beta_1 == 0.7

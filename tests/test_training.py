@@ -18,14 +18,14 @@ def test_a_step_of_one_network_does_not_move_the_other(discriminator):
     for rate, d_rate in ((1e-2, 0.0), (0.0, 1e-2)):
         trainer = make("gan", rate=rate, d_rate=d_rate, discriminator=discriminator, adversarial=1.0)
         for _ in range(2):  # let spectral norm settle
-            trainer.discriminator_with_hidden(hr, training=True)
+            trainer.discriminator(hr, training=True)
         reference = make("gan", rate=rate, d_rate=d_rate, discriminator=discriminator, adversarial=1.0)
         for _ in range(2):
-            reference.discriminator_with_hidden(hr, training=True)
+            reference.discriminator(hr, training=True)
         g_before = values(trainer.generator.trainable_variables)
         logs = trainer.train_step(batch)
-        reference.discriminator_with_hidden(hr, training=True)  # the passes of a step, without any optimizer
-        reference.discriminator_with_hidden(reference.generator(lr, training=True), training=True)
+        reference.discriminator(hr, training=True)  # the passes of a step, without any optimizer
+        reference.discriminator(reference.generator(lr, training=True), training=True)
         moved = [not np.array_equal(a, b) for a, b in zip(g_before, values(trainer.generator.trainable_variables))]
         d_pairs = zip(
             values(trainer.discriminator.trainable_variables), values(reference.discriminator.trainable_variables)
@@ -40,7 +40,6 @@ def test_a_gan_step_equals_two_separate_tapes():
     options = {
         "discriminator": lambda: models.srgan_discriminator(4),
         "adversarial": 1.0,
-        "matching": 0,
         "label_smoothing": 0,
     }
     trainer, other = make("gan", **options), make("gan", **options)
@@ -212,7 +211,7 @@ def test_windows_and_labels_depend_on_step_and_seed_alone():
 def test_smoothed_labels_enter_both_losses():
     """With labels y, BCE is softplus(l) - y l: by hand, in NumPy, from the labels of the step."""
     lr, hr = batch = one_batch()
-    options = {"rate": 0.0, "d_rate": 0.0, "label_smoothing": 0.4, "seed": 7, "matching": 0}
+    options = {"rate": 0.0, "d_rate": 0.0, "label_smoothing": 0.4, "seed": 7}
     trainer, other = make("gan", **options), make("gan", **options)
     logs = {name: float(value) for name, value in trainer.train_step(batch).items()}
     real = np.array(other.discriminator(hr, training=True))
@@ -254,7 +253,7 @@ def test_a_class_of_the_readers_own_is_trained():
 def test_who_pulls_by_finite_differences_and_nothing_moves():
     """The share of a term is that of its weighted gradient's length, here measured along that gradient itself."""
     batch = one_batch()
-    options = {"adversarial": 0.5, "pixel": 2.0, "loss": losses.mse_loss, "lattice": 0.0, "matching": 0}
+    options = {"adversarial": 0.5, "pixel": 2.0, "loss": losses.mse_loss, "lattice": 0.0}
     trainer = make("gan", discriminator=lambda: models.srgan_discriminator(4), **options)
     before = values(trainer.variables)
     shares = trainer.pull(*batch)
