@@ -100,8 +100,7 @@ class Guard(keras.callbacks.Callback):
             f"step {step}: the term {broken[0]!r} became {float(logs[broken[0]])}"
             f"{others and f' (and with it {others})'}. "
             f"{origin(self.model, images)}. {after}. "
-            "Usual causes: a learning rate that is too high, a loss in half precision, or, in float16, a loss scale "
-            "that is too high (compile again with a smaller loss_scale_factor)"
+            "Usual causes: a learning rate that is too high, or a loss in half precision"
         )
 
 
@@ -147,18 +146,6 @@ class Validation(keras.callbacks.Callback):
             lr, hr = self.pairs
             for name, model in (("val_psnr", self.model.ema), ("val_psnr_raw", self.model.generator)):
                 logs[name] = float(metrics.psnr(hr, inference.predict(model, lr)).mean())
-
-
-class Pull(keras.callbacks.Callback):
-    """Every `every` steps of a GAN trainer: who pulls at the SR pixels, as shares `pull_pixel`, ..."""
-
-    def __init__(self, pixels, every):
-        super().__init__()
-        self.pairs, self.every = [tf.constant(images) for images in data.pairs(pixels)], every
-
-    def on_train_batch_end(self, batch, logs=None):
-        if int(self.model.optimizer.iterations) % self.every == 0:
-            logs |= {f"pull_{name}": share for name, share in self.model.pull(*self.pairs).items()}
 
 
 class Report(keras.callbacks.Callback):

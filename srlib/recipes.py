@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 
 from . import data, datasets, inference, losses, metrics, models, pretrained, runtime, training, vgg
-from .callbacks import Pull, Snapshots
+from .callbacks import Snapshots
 
 tf = runtime.load_tensorflow()
 import keras
@@ -54,6 +54,8 @@ DCGAN = Recipe(  # as its author trained it, 0.8 MSE + 0.2 BCE: 0.8 of the MSE i
     pixel=3.2, adversarial=0.2,
     discriminator="dcgan", d_optimizer="rmsprop", d_learning_rate=1e-4, label_smoothing=0.1, window=data.HR_SIZE,
 )  # fmt: skip
+LIGHT = Recipe(steps=1_000, learning_rate=4e-4, start="facesr-light")  # chapter 03: one start, one budget, five losses
+LIGHT_GAN = dataclasses.replace(LIGHT, discriminator="patch")
 RECIPES = {
     "srcnn": Recipe(steps=1_200, patch=64, learning_rate=1e-3, loss="mse"),
     "dcgan-published": dataclasses.replace(DCGAN, discriminator="dcgan-published"),
@@ -79,6 +81,11 @@ RECIPES = {
         steps=1_500, learning_rate=4e-4, start="facesr-light", discriminator="patch", relativistic=True,
         pixel=0.05, lattice=4.0, perceptual=1.0, adversarial=0.005,
     ),
+    "light-l1": LIGHT,
+    "light-mse": dataclasses.replace(LIGHT, loss="mse"),
+    "light-perceptual": dataclasses.replace(LIGHT_GAN, perceptual=0.3),
+    "light-adversarial": dataclasses.replace(LIGHT_GAN, adversarial=0.015),
+    "light-all": dataclasses.replace(LIGHT_GAN, perceptual=0.3, adversarial=0.015),
 }  # fmt: skip
 
 
@@ -138,8 +145,7 @@ def build_trainer(name, recipe, precision=None, seed=0):
         trainer = training.GANTrainer(
             generator, DISCRIMINATORS[recipe.discriminator](), features, loss,
             recipe.pixel, recipe.perceptual, recipe.adversarial, recipe.lattice, recipe.spectral,
-            relativistic=recipe.relativistic, window_size=recipe.window,
-            label_smoothing=recipe.label_smoothing, seed=seed,
+            recipe.window, recipe.relativistic, recipe.label_smoothing, seed=seed,
         )  # fmt: skip
         trainer.compile(optimizer, D_OPTIMIZERS[recipe.d_optimizer](recipe.d_learning_rate or recipe.learning_rate))
         return trainer
@@ -196,7 +202,7 @@ def train(name, folder, recipe=None, photos=None, seed=0):
     keras.utils.set_random_seed(seed)
     trainer = build_trainer(name, recipe, seed=seed)
     pictures = Snapshots(folder / "snapshots", [round(recipe.steps * share) for share in SNAPSHOTS])
-    watchers = [pictures, *([Pull(photos.val[: recipe.batch], EVERY)] if recipe.discriminator else [])]
+    watchers = [pictures, *([training.Pull(photos.val[: recipe.batch], EVERY)] if recipe.discriminator else [])]
     history = training.fit(
         trainer, photos.train, recipe.steps, recipe.batch, photos.val[:100], folder, seed, EVERY, recipe.patch,
         callbacks=watchers,
@@ -223,4 +229,6 @@ def train(name, folder, recipe=None, photos=None, seed=0):
         "val_psnr": round(float(ours.mean()), 3),
         "val_psnr_bicubic": round(float(bicubic.mean()), 3),
     }
+    with runtime.replacing(folder / "entry.json", "w") as file:  # for `srlib evaluate --networks FOLDER`
+        file.write(json.dumps({"name": name} | entry, indent=1) + "\n")
     return trainer, history, entry, pictures.pictures()

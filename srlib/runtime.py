@@ -275,8 +275,7 @@ def best_precision():
     """The fastest safe dtype policy here: `mixed_bfloat16` where the hardware has bfloat16, else `float32`.
 
     bfloat16 has float32's exponent, so nothing overflows; it pays on CPUs with AVX512_BF16 or AMX and
-    on GPUs of compute capability 8.0 and later. float16 is never chosen: it overflows at 65,504. Whoever builds
-    networks under `precision("mixed_float16")` gets a loss scale from `training`, and the guard.
+    on GPUs of compute capability 8.0 and later. float16 would overflow at 65,504, and is not offered.
     """
     tf = load_tensorflow()
     for gpu in tf.config.list_physical_devices("GPU"):
@@ -289,7 +288,7 @@ def best_precision():
     return "mixed_bfloat16" if BFLOAT16_FLAGS.intersection(flags) else "float32"
 
 
-POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
+POLICIES = ("float32", "mixed_bfloat16")
 
 
 @contextlib.contextmanager

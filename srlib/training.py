@@ -48,15 +48,6 @@ def apply_update(optimizer, gradients, weights):
     return size
 
 
-def scale_float16(optimizer, network, factor=1024.0):
-    """Give `optimizer` a loss scale if `network` computes in float16, whose small gradients vanish otherwise.
-
-    Keras multiplies the loss by it and divides the gradients (Micikevicius et al. 2018, section 3.2).
-    """
-    if network.compute_dtype == "float16" and optimizer.loss_scale_factor is None:
-        optimizer.loss_scale_factor = factor
-
-
 def update_ema(average, model, step, decay=0.999):
     """Move every weight of `average` a little towards `model`'s; early on by more, so that it catches up."""
     step = ops.cast(step, "float32")
@@ -101,19 +92,15 @@ class PixelTrainer(keras.Model):
     """
 
     def __init__(self, generator, loss=losses.l1_loss, ema_decay=0.999):
-        if not 0 <= ema_decay < 1:
-            raise ValueError(f"ema_decay is {ema_decay}; expected a number in [0, 1), for example 0.999")
         super().__init__(name=f"{generator.name}_pixel", dtype="float32")  # only the networks are in half precision
         self.generator = generator
         self.ema = keras.models.clone_model(generator)
         self.ema.set_weights(generator.get_weights())
-        self.pixel_loss = loss
-        self.ema_decay = ema_decay
+        self.pixel_loss, self.ema_decay = loss, ema_decay
 
     def compile(self, optimizer):
         """optimizer: a Keras optimizer. Its slots are made now, so that a checkpoint has a place for them."""
         super().compile(optimizer=optimizer, jit_compile=False)  # XLA is slower on CPUs
-        scale_float16(optimizer, self.generator)
         optimizer.build(self.generator.trainable_variables)
 
     def call(self, lr):
@@ -121,57 +108,49 @@ class PixelTrainer(keras.Model):
 
     def train_step(self, batch):
         lr, hr = batch
+        weights = self.generator.trainable_variables
         with tf.GradientTape() as tape:
             loss = self.pixel_loss(hr, self.generator(lr, training=True))
-            scaled = self.optimizer.scale_loss(loss)  # differs from the loss in float16 only
-        weights = self.generator.trainable_variables
-        gradients = tape.gradient(scaled, weights)
-        logs = {"pixel": loss, "g_gradient": global_norm(gradients) / self.optimizer.scale_loss(1.0)}
-        logs["g_update"] = apply_update(self.optimizer, gradients, weights)
+        gradients = tape.gradient(loss, weights)
+        update = apply_update(self.optimizer, gradients, weights)
         update_ema(self.ema, self.generator, self.optimizer.iterations, self.ema_decay)
-        return logs
+        return {"pixel": loss, "g_gradient": global_norm(gradients), "g_update": update}
 
     def state(self):
         """Every variable that training changes, in a fixed order: what a checkpoint holds."""
         return [*self.generator.variables, *self.ema.variables, *self.optimizer.variables]
 
 
-class GANTrainer(PixelTrainer):
-    """Stage two: the generator also has to convince a discriminator and to match VGG features.
+class DCGANTrainer(PixelTrainer):
+    """The DCGAN's game: the generator also has to convince a discriminator, by a weighted sum of two losses.
 
-    features: the model of `vgg.features`, or None without a perceptual loss. pixel, perceptual, adversarial, lattice,
-    spectral: weights of the terms of the generator's loss; a term of weight 0 is not computed, except for pixel and
-    adversarial, which are always worth watching. VGG and the discriminator, the dearest parts of a step, see
-    one window of `window_size` pixels, at a new place every step. relativistic: the discriminator judges pairs, "the
-    photo looks more real than the network's image of the same face", by the difference of its logits
-    (Jolicoeur-Martineau 2019, eq. 7 and 8). label_smoothing: see `smooth_labels`; seed: of labels and windows.
-    Both networks are updated from one forward pass each (simultaneous gradient descent): two losses, two sets of
-    gradients, no overlap. Raises `ValueError` for a perceptual weight without features.
+    discriminator: a model of `srlib.models`, from images to logits. pixel, adversarial: weights of the terms of the
+    generator's loss. label_smoothing: see `smooth_labels`; seed: of what is drawn in a step. Both networks are updated
+    from one forward pass each (simultaneous gradient descent): two losses, two sets of gradients, no overlap.
     """
 
     def __init__(
-        self, generator, discriminator, features=None, loss=losses.l1_loss,
-        pixel=1.0, perceptual=1.0, adversarial=0.01, lattice=0.0, spectral=0.0,
-        ema_decay=0.999, window_size=64, relativistic=False, label_smoothing=0.0, seed=0,
+        self, generator, discriminator, loss=losses.mse_loss, pixel=3.2, adversarial=0.2, label_smoothing=0.1,
+        ema_decay=0.999, seed=0,
     ):  # fmt: skip
         super().__init__(generator, loss, ema_decay)
-        if perceptual and features is None:
-            raise ValueError("a perceptual weight needs `features`; pass vgg.features() or perceptual=0")
         self.discriminator = discriminator
-        self.features = features
-        self.window_size, self.relativistic = window_size, relativistic
+        self.loss_weights = {"pixel": pixel, "adversarial": adversarial}
         self.label_smoothing, self.seed = label_smoothing, seed
-        self.loss_weights = {
-            "pixel": pixel, "lattice": lattice, "spectral": spectral,
-            "perceptual": perceptual, "adversarial": adversarial,
-        }  # fmt: skip
 
     def compile(self, optimizer, d_optimizer):
         """optimizer, d_optimizer: Keras optimizers of the generator and of the discriminator."""
         super().compile(optimizer)
         self.d_optimizer = d_optimizer
-        scale_float16(d_optimizer, self.discriminator)
         d_optimizer.build(self.discriminator.trainable_variables)
+
+    def numbers(self, purpose):
+        """The two integers on which the labels (purpose 1) or the windows (0) of a step depend."""
+        return [ops.cast(self.optimizer.iterations, "int32"), self.seed + purpose]
+
+    def logits(self, real, fake):
+        """What the discriminator says of photos and of results, shown apart."""
+        return self.discriminator(real, training=True), self.discriminator(fake, training=True)
 
     def play(self, hr, sr):
         """Show the discriminator both images: the generator's loss terms by name, the discriminator's loss and beliefs.
@@ -179,62 +158,101 @@ class GANTrainer(PixelTrainer):
         The terms are not weighted yet. The beliefs, d_real and d_fake, are mean probabilities that a photo, and a
         result, is a photo.
         """
-        step = ops.cast(self.optimizer.iterations, "int32")
-        real, fake = random_window([hr, sr], self.window_size, [step, self.seed])
-        real_logits, fake_logits = (self.discriminator(images, training=True) for images in (real, fake))
-        if self.relativistic:
-            real_logits, fake_logits = real_logits - fake_logits, fake_logits - real_logits
-        ones, zeros, wanted = smooth_labels(real_logits, self.label_smoothing, [step, self.seed + 1])
-        d_loss = losses.discriminator_loss(real_logits, fake_logits, ones, zeros)
-        terms = {"pixel": self.pixel_loss(hr, sr), "adversarial": losses.generator_loss(fake_logits, wanted)}
-        if self.loss_weights["lattice"]:
-            terms["lattice"] = losses.lattice_loss(hr, sr)
-        if self.loss_weights["spectral"]:
-            terms["spectral"] = losses.spectral_loss(hr, sr)
-        if self.loss_weights["perceptual"]:
-            terms["perceptual"] = losses.perceptual_loss(self.features, real, fake)
-        beliefs = {"d_real": ops.mean(ops.sigmoid(real_logits)), "d_fake": ops.mean(ops.sigmoid(fake_logits))}
+        real, fake = self.logits(hr, sr)
+        labels = smooth_labels(real, self.label_smoothing, self.numbers(1))
+        d_loss = losses.discriminator_loss(real, fake, *labels[:2])
+        terms = {"pixel": self.pixel_loss(hr, sr), "adversarial": losses.generator_loss(fake, labels[2])}
+        beliefs = {"d_real": ops.mean(ops.sigmoid(real)), "d_fake": ops.mean(ops.sigmoid(fake))}
         return terms, d_loss, beliefs
 
     def train_step(self, batch):
         lr, hr = batch
+        g_weights, d_weights = self.generator.trainable_variables, self.discriminator.trainable_variables
         with tf.GradientTape(persistent=True) as tape:
             sr = self.generator(lr, training=True)
             terms, d_loss, beliefs = self.play(hr, sr)
             g_loss = sum(self.loss_weights[name] * term for name, term in terms.items())
-            g_scaled, d_scaled = self.optimizer.scale_loss(g_loss), self.d_optimizer.scale_loss(d_loss)
-        g_weights, d_weights = self.generator.trainable_variables, self.discriminator.trainable_variables
-        g_gradients, d_gradients = tape.gradient(g_scaled, g_weights), tape.gradient(d_scaled, d_weights)
-        del tape
+        g_gradients, d_gradients = tape.gradient(g_loss, g_weights), tape.gradient(d_loss, d_weights)
         logs = {**terms, "d_loss": d_loss, **beliefs}
-        logs["g_gradient"] = global_norm(g_gradients) / self.optimizer.scale_loss(1.0)
-        logs["d_gradient"] = global_norm(d_gradients) / self.d_optimizer.scale_loss(1.0)
+        logs |= {"g_gradient": global_norm(g_gradients), "d_gradient": global_norm(d_gradients)}
         logs["g_update"] = apply_update(self.optimizer, g_gradients, g_weights)
         logs["d_update"] = apply_update(self.d_optimizer, d_gradients, d_weights)
         update_ema(self.ema, self.generator, self.optimizer.iterations, self.ema_decay)
         return logs
 
-    def pull(self, lr, hr):
-        """Who pulls at the SR pixels of a batch: a dict from each term of the generator's loss to its share, 0 to 1.
-
-        Shares of the lengths of the weighted gradients with respect to the pixels (see `losses.balance`). Nothing is
-        trained: what a forward pass changes, BatchNormalization's averages for example, is put back. Taught in
-        chapter 03.
-        """
-        changing = [*self.generator.non_trainable_variables, *self.discriminator.non_trainable_variables]
-        before = [ops.copy(variable) for variable in changing]
-        sr = self.generator(lr, training=True)
-        with tf.GradientTape(persistent=True) as tape:
-            tape.watch(sr)
-            terms, _, _ = self.play(hr, sr)
-        norms = {name: self.loss_weights[name] * global_norm([tape.gradient(term, sr)]) for name, term in terms.items()}
-        for variable, value in zip(changing, before):
-            variable.assign(value)
-        return {name: float(norm / sum(norms.values())) for name, norm in norms.items()}
-
     def state(self):
         """The pixel trainer's, the discriminator and its optimizer."""
         return [*super().state(), *self.discriminator.variables, *self.d_optimizer.variables]
+
+
+class GANTrainer(DCGANTrainer):
+    """The same game with what cures it: windows, pairs, and terms that see what pixels do not.
+
+    features: the model of `vgg.features`, or None without a perceptual loss. lattice, spectral, perceptual: weights of
+    further terms; a term of weight 0 is not computed. VGG and the discriminator, the dearest parts of a step, see one
+    window of `window` pixels, at a new place every step. relativistic: the discriminator judges pairs, "the photo looks
+    more real than the network's image of the same face", by the difference of its logits (Jolicoeur-Martineau 2019,
+    eq. 7 and 8). Raises `ValueError` for a perceptual weight without features.
+    """
+
+    def __init__(
+        self, generator, discriminator, features=None, loss=losses.l1_loss, pixel=1.0, perceptual=1.0,
+        adversarial=0.01, lattice=0.0, spectral=0.0, window=64, relativistic=False, label_smoothing=0.0,
+        ema_decay=0.999, seed=0,
+    ):  # fmt: skip
+        super().__init__(generator, discriminator, loss, pixel, adversarial, label_smoothing, ema_decay, seed)
+        if perceptual and features is None:
+            raise ValueError("a perceptual weight needs `features`; pass vgg.features() or perceptual=0")
+        self.features, self.window, self.relativistic = features, window, relativistic
+        self.loss_weights |= {"lattice": lattice, "spectral": spectral, "perceptual": perceptual}
+
+    def logits(self, real, fake):
+        """As in the plain game, or how much more real each looks than the other one of its pair."""
+        real, fake = super().logits(real, fake)
+        return (real - fake, fake - real) if self.relativistic else (real, fake)
+
+    def play(self, hr, sr):
+        """The plain game in a window, and the further terms; pixel, lattice and spectral see the whole image."""
+        windows = random_window([hr, sr], self.window, self.numbers(0))
+        terms, d_loss, beliefs = super().play(*windows)
+        further = {
+            "lattice": lambda: losses.lattice_loss(hr, sr),
+            "spectral": lambda: losses.spectral_loss(hr, sr),
+            "perceptual": lambda: losses.perceptual_loss(self.features, *windows),
+        }
+        terms |= {name: term() for name, term in further.items() if self.loss_weights[name]}
+        return terms | {"pixel": self.pixel_loss(hr, sr)}, d_loss, beliefs
+
+
+def pull(trainer, lr, hr):
+    """Who pulls at the SR pixels of a batch: a dict from each term of the generator's loss to its share, 0 to 1.
+
+    Shares of the lengths of the weighted gradients with respect to the pixels (see `losses.balance`). Nothing is
+    trained: what a forward pass changes, BatchNormalization's averages for example, is put back. trainer: a
+    `DCGANTrainer` or `GANTrainer`. lr, hr: float32 tensors. Taught in chapter 03.
+    """
+    changing = [*trainer.generator.non_trainable_variables, *trainer.discriminator.non_trainable_variables]
+    before = [ops.copy(variable) for variable in changing]
+    sr, weights = trainer.generator(lr, training=True), trainer.loss_weights
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(sr)
+        terms, _, _ = trainer.play(hr, sr)
+    norms = {name: weights[name] * global_norm([tape.gradient(term, sr)]) for name, term in terms.items()}
+    for variable, value in zip(changing, before):
+        variable.assign(value)
+    return {name: float(norm / sum(norms.values())) for name, norm in norms.items()}
+
+
+class Pull(keras.callbacks.Callback):
+    """Every `every` steps of a game: who pulls at the SR pixels, as shares `pull_pixel`, ..."""
+
+    def __init__(self, pixels, every):
+        super().__init__()
+        self.pairs, self.every = [tf.constant(images) for images in data.pairs(pixels)], every
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) % self.every == 0:
+            logs |= {f"pull_{name}": share for name, share in pull(self.model, *self.pairs).items()}
 
 
 # --- the loop --------------------------------------------------------------------------------------

@@ -283,9 +283,7 @@ def test_power_spectrum_agrees_with_scipy_and_with_a_wave_by_hand():
 def test_the_weave_is_found_where_it_was_put(frequency):
     before, after = (metrics.power_spectrum(grey(x)) for x in (PLANES, PLANES + wave(*frequency, 0.02)))
     around = scipy.ndimage.uniform_filter(before, 3, mode="wrap")[64 + frequency[0], 64 + frequency[1]]
-    added = (
-        (219 / 255 * 0.02 / 2 * 63.5**2) ** 2 * (1 + 1 / 4 + 1 / 4) ** 2 / 9
-    )
+    added = (219 / 255 * 0.02 / 2 * 63.5**2) ** 2 * (1 + 1 / 4 + 1 / 4) ** 2 / 9
     value, place = metrics.weave(before, after)
     assert np.abs(np.subtract(place, frequency)).max() <= 1
     assert 1 + added / around <= value * 1.02 and value < 1 + 2 * added / around

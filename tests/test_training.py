@@ -105,18 +105,6 @@ def test_an_update_that_is_not_finite_is_taken_back():
     np.testing.assert_array_equal(weight, [1, 1, 1])
 
 
-def test_float16_scales_the_loss():
-    batch = one_batch()
-    logs = {}
-    for policy in ("float32", "mixed_float16"):
-        trainer = make("gan", policy, adversarial=1.0)
-        logs[policy] = {name: float(value) for name, value in trainer.train_step(batch).items()}
-        scale = {"float32": None, "mixed_float16": 1024.0}[policy]
-        assert trainer.optimizer.loss_scale_factor == scale
-    for name in ("pixel", "adversarial", "d_loss", "g_gradient", "d_gradient", "g_update"):
-        assert logs["mixed_float16"][name] == pytest.approx(logs["float32"][name], rel=0.05), name
-
-
 def test_half_precision_stays_inside_the_networks():
     full, half = make("pixel"), make("pixel", "mixed_bfloat16")
     batch = one_batch()
@@ -186,9 +174,7 @@ def test_fit_checks_its_arguments(bad, words):
         training.fit(**arguments)
 
 
-def test_trainers_and_schedules_check_their_arguments():
-    with pytest.raises(ValueError, match="ema_decay is 1"):
-        make("pixel", ema_decay=1)
+def test_schedules_check_their_arguments():
     with pytest.raises(ValueError, match="steps 0"):
         training.cosine_schedule(1e-3, 0)
 
@@ -256,13 +242,13 @@ def test_who_pulls_by_finite_differences_and_nothing_moves():
     options = {"adversarial": 0.5, "pixel": 2.0, "loss": losses.mse_loss, "lattice": 0.0}
     trainer = make("gan", discriminator=lambda: models.srgan_discriminator(4), **options)
     before = values(trainer.variables)
-    shares = trainer.pull(*batch)
+    shares = training.pull(trainer, *batch)
     assert_same(before, values(trainer.variables))
     assert set(shares) == {"pixel", "adversarial"} and sum(shares.values()) == pytest.approx(1)
     hr, sr = batch[1], trainer.generator(batch[0], training=True)
     pixel = 2.0 * 2.0 * np.linalg.norm(np.asarray(sr - hr)) / np.size(hr)  # the gradient of the mean square, by hand
     trainer.loss_weights["pixel"] = 4.0
-    doubled = trainer.pull(*batch)
+    doubled = training.pull(trainer, *batch)
     odds = [s["pixel"] / s["adversarial"] for s in (shares, doubled)]
     assert odds[1] == pytest.approx(2 * odds[0], rel=1e-3)
     adversarial = pixel / odds[0] / 0.5

@@ -146,10 +146,14 @@ def watched(seconds, when):
 def average_gradients(optimizer, replicas):
     """Make `optimizer` apply the mean of the replicas' gradients, that is, the gradient of the global batch.
 
-    Keras adds the gradients of all replicas up. Each replica's loss is a mean over its share of the batch, so it
-    has to be divided by their number. `scale_loss`, which `train_step` calls anyway, is the place.
+    Keras adds the gradients of all replicas up. Each replica's loss is a mean over its share of the batch, so they
+    have to be divided by their number.
     """
-    optimizer.scale_loss = lambda loss: type(optimizer).scale_loss(optimizer, loss) / replicas
+
+    def apply(gradients, weights):
+        return type(optimizer).apply(optimizer, [gradient / replicas for gradient in gradients], weights)
+
+    optimizer.apply = apply
 
 
 def shards(context, pixels, batch, steps, seed, start, patch):

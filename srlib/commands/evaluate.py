@@ -1,4 +1,4 @@
-"""`srlib evaluate --data FOLDER`: measure every shipped network on test faces, and write the tables of chapter 05."""
+"""`srlib evaluate --data FOLDER`: measure networks on test faces, and write the tables of chapter 05."""
 
 import argparse
 import contextlib
@@ -6,13 +6,15 @@ import csv
 import dataclasses
 import functools
 import itertools
+import json
 import os
+import pathlib
 import statistics
 import timeit
 
 import numpy as np
 
-from .. import data, datasets, inference, losses, metrics, models, photos, pretrained, runtime, vgg
+from .. import data, datasets, inference, judges, losses, metrics, models, photos, pretrained, runtime, vgg
 
 tf = runtime.load_tensorflow()
 
@@ -21,38 +23,53 @@ SHOWN = {  # in printed tables: title and digits
     "psnr_y": ("Y dB", 2),
     "ssim": ("SSIM", 3),
     "feature_distance": ("feature", 3),
+    "identity": ("identity", 3),
+    "landmarks": ("landmarks", 2),
     "lr_consistency": ("LR dB", 2),
 }
 BATCH = 20  # faces per call, for results and for times
 
 
-def methods():
-    """Every method of the benchmark by name, classical kernels first: functions lr -> sr on float32 batches."""
+def methods(networks=()):
+    """Methods by name, classical kernels first: functions lr -> sr on float32 batches.
+
+    networks: shipped names, folders of trainings or Keras files; default: all shipped ones.
+    """
     return {kernel: functools.partial(data.upscale, kernel=kernel) for kernel in data.KERNELS} | {
-        name: functools.partial(inference.predict, pretrained.load(name)) for name in pretrained.names()
+        pathlib.Path(network).name: functools.partial(inference.predict, pretrained.load(network))
+        for network in networks or pretrained.names()
     }
 
 
-def scores(pixels, features=None, upscalers=None):
+def scores(pixels, features=None, upscalers=None, judged=False):
     """All metrics of all methods on HR images: dict method -> dict of arrays (N,), as `metrics.evaluate` returns it.
 
     pixels: uint8 (N, 128, 128, 3). features: the model of `vgg.features`, or None; with it there are also
     feature_distance and, as vectors (N, channels), pooled_hr and pooled_sr for the Frechet distance.
-    upscalers: what `methods` returned, if it has been called already. Says how far it is about every 100 faces.
+    upscalers: what `methods` returned, if it has been called already. judged: also identity and landmarks of
+    `judges.judge`, NaN where no face is found, and turn, of the original. Always there: power_hr and power_sr, spectra
+    summed over a batch, (batches, H, W), and the weave of each face alone. Says how far it is every 100 faces.
     """
     upscalers = upscalers or methods()
     parts = {name: [] for name in upscalers}
     for start in range(0, len(pixels), BATCH):  # a few at a time: a thousand results would fill the memory
         lr, hr = data.pairs(pixels[start : start + BATCH])
         reference = tf.nest.flatten(features(hr)) if features else []  # once for all methods
-        for name, upscale in upscalers.items():
-            sr = upscale(lr)
-            columns = metrics.evaluate(lr, hr, sr)
+        spectra = [metrics.power_spectrum(image) for image in hr]
+        results = {name: upscale(lr) for name, upscale in upscalers.items()}
+        turns, verdicts = judges.judge(hr, results) if judged else (None, {})
+        for name, sr in results.items():
+            powers = [metrics.power_spectrum(image) for image in sr]
+            columns = metrics.evaluate(lr, hr, sr) | {
+                "power_hr": np.sum(spectra, axis=0)[None],
+                "power_sr": np.sum(powers, axis=0)[None],
+                "weave": np.array([metrics.weave(*pair)[0] for pair in zip(spectra, powers)]),
+            }
+            if judged:
+                columns |= dict(zip(("identity", "landmarks"), verdicts[name])) | {"turn": turns}
             if features:
-                maps, tap = (
-                    tf.nest.flatten(features(data.quantise(sr))),
-                    features.output_names.index(metrics.FRECHET_TAP),
-                )
+                maps = tf.nest.flatten(features(data.quantise(sr)))
+                tap = features.output_names.index(metrics.FRECHET_TAP)
                 columns |= {  # `list` does nothing here: they are features already
                     "feature_distance": losses.feature_distances(list, reference, maps),
                     "pooled_hr": tf.reduce_mean(reference[tap], (1, 2)),
@@ -67,63 +84,74 @@ def scores(pixels, features=None, upscalers=None):
     }
 
 
-def interval(name, values):
-    """The mean of scores (N,) as a dict: `name`, and `name_low` and `name_high`, its bootstrap 95% interval.
+def interval(name, first, second):
+    """The mean of second - first over the images, as a dict: `name`, `name_low` and `name_high`.
 
-    Infinite scores are left out. The mean is infinite where all are; the ends are NaN where fewer than two are not.
+    Images without a value, in which no face was found, are left out; so are infinite scores, see
+    `metrics.paired_interval`. Where fewer than two are left, the ends are NaN, and the mean is that of all.
     """
-    finite = values[np.isfinite(values)]
-    low, high = metrics.bootstrap_interval(finite) if len(finite) > 1 else (np.nan, np.nan)
-    return {name: float((finite if len(finite) else values).mean()), f"{name}_low": low, f"{name}_high": high}
+    known = ~np.isnan(second)
+    try:
+        found = metrics.paired_interval(np.broadcast_to(first, second.shape)[known], second[known])
+    except ValueError:  # fewer than two finite ones
+        found = float(np.mean(second[known])), np.nan, np.nan
+    return dict(zip((name, f"{name}_low", f"{name}_high"), found))
 
 
-def difference(first, second):
-    """second - first, image by image, (N,): 0 where both are infinite, infinite where one is."""
-    return np.subtract(second, first, out=np.zeros(len(first)), where=first != second)
-
-
-def benchmark(pixels, features, results):
+def benchmark(pixels, features, results, sources=None):
     """The table of all methods: one dict a method, evaluated on HR images.
 
-    Keys: method; n, the number of images; infinite, on how many of them a score is infinite; for every metric in
+    Keys: method; n, the number of images; infinite, on how many of them the PSNR is infinite; for every metric in
     `results` its mean, `_low` and `_high` of its bootstrap 95% interval, and `_ties`: the methods from which it does
-    not differ significantly, image by image; psnr_gain, the paired difference to bicubic, with its interval; frechet
-    and frechet_floor, see `frechet_of_halves`; what `cost` returns; the source of the features.
-    An image that comes back exactly, such as an even grey, has an infinite PSNR. Means and intervals leave it out; a
-    pair of methods is compared on images where both are finite, or both infinite, which counts as no difference.
+    not differ significantly, image by image; psnr_gain, the paired difference to bicubic, with its interval; weave,
+    weave_ky and weave_kx of `metrics.weave` over all images, weave_face, the 90th percentile of that of single faces,
+    and fine_power, `metrics.high_frequency_power`; what `frechet_of_halves` and `cost` return; the source of the
+    features. An image that comes back exactly, such as an even grey, has an infinite PSNR. Means and intervals leave it
+    out; a pair of methods is compared on images where both are finite, or both infinite, which counts as no difference.
     pixels: uint8 (N, 128, 128, 3). features: the model of `vgg.features`, or None. results: of `scores`, for both.
+    sources: dict method -> folder of its training, for those that are not shipped.
     """
-    present, rows = [key for key, values in results["bicubic"].items() if values.ndim == 1], []
+    present, rows = [key for key in (*SHOWN, "ssim_y") if key in results["bicubic"]], []
     for name, columns in results.items():
-        infinite = np.any([np.isinf(columns[metric]) for metric in present], axis=0)
-        row = {"method": name, "n": len(pixels), "infinite": int(infinite.sum())}
+        row = {"method": name, "n": len(pixels), "infinite": int(np.isinf(columns["psnr"]).sum())}
         for metric in present:
-            row |= interval(metric, columns[metric]) | {f"{metric}_ties": ""}
-        row |= interval("psnr_gain", difference(results["bicubic"]["psnr"], columns["psnr"]))
+            row |= interval(metric, 0.0, columns[metric]) | {f"{metric}_ties": ""}
+        row |= interval("psnr_gain", results["bicubic"]["psnr"], columns["psnr"])
+        powers = [columns[key].sum(axis=0) for key in ("power_hr", "power_sr")]
+        ratio, (ky, kx) = metrics.weave(*powers)
+        row |= {"weave": ratio, "weave_ky": ky, "weave_kx": kx, "weave_face": np.quantile(columns["weave"], 0.9)}
+        row |= {"fine_power": metrics.high_frequency_power(*powers)}
         row |= frechet_of_halves(columns.get("pooled_hr"), columns.get("pooled_sr"))
-        rows.append(row | cost(name) | {"features": features.source if features else ""})
+        rows.append(row | cost((sources or {}).get(name, name)) | {"features": features.source if features else ""})
     for metric, pair in itertools.product(present, itertools.combinations(rows, 2)):
-        found = interval("", difference(*(results[row["method"]][metric] for row in pair)))
+        found = interval("", *(results[row["method"]][metric] for row in pair))
         if not (found["_low"] > 0 or found["_high"] < 0):  # NaN: nobody knows
             for row, other in (pair, pair[::-1]):
                 row[f"{metric}_ties"] = f"{row[f'{metric}_ties']} {other['method']}".strip()
     return rows
 
 
-def frechet_of_halves(hr, sr, seed=0):
+def frechet_of_halves(hr, sr, seed=0, resamples=50):
     """Frechet distance between the results of one half of the faces and the originals of the *other* half.
 
     hr, sr: vectors of the originals and the results, (N, D), or None. Returns a dict: frechet and frechet_floor, means
     over five random halvings; the floor is the distance of the originals of both halves, which is what a perfect method
-    would get: so few faces cannot describe a distribution better. Both are empty strings without vectors, and for fewer
+    would get: so few faces cannot describe a distribution better. frechet_low and frechet_high: a bootstrap 95%
+    interval, by resampling the faces inside both halves; resampling raises the distance, as fewer different faces do,
+    so that the interval is moved back by the mean of what it adds. All are empty strings without vectors, and for fewer
     than D faces, where the floor hides the differences between methods.
     """
+    keys = "frechet", "frechet_low", "frechet_high", "frechet_floor"
     if hr is None or len(hr) < hr.shape[1]:
-        return {"frechet": "", "frechet_floor": ""}
+        return dict.fromkeys(keys, "")
     rng = np.random.default_rng(seed)
     halves = [np.array_split(rng.permutation(len(hr)), 2) for _ in range(5)]
     distances = [[metrics.frechet_distance(hr[a], other[b]) for other in (sr, hr)] for a, b in halves]
-    return dict(zip(("frechet", "frechet_floor"), np.mean(distances, axis=0)))
+    value, floor = np.mean(distances, axis=0)
+    drawn = [[rng.choice(half, len(half)) for half in halves[index % 5]] for index in range(resamples)]
+    spread = [metrics.frechet_distance(hr[a], sr[b]) for a, b in drawn]
+    low, high = value + np.quantile(spread, [0.025, 0.975]) - np.mean(spread)
+    return dict(zip(keys, (value, low, high, floor)))
 
 
 def times(upscalers):
@@ -144,35 +172,61 @@ def times(upscalers):
 
 
 def faces(pixels, results):
-    """One dict a face: brightness and contrast (`metrics.brightness_and_contrast`), and the PSNR of every method."""
-    columns = dict(zip(("brightness", "contrast"), np.round(metrics.brightness_and_contrast(pixels), 4))) | {
-        name: scores["psnr"].round(2) for name, scores in results.items()
-    }
+    """One dict a face: what it is like, and the PSNR and, where judged, the identity distance of every method.
+
+    brightness and contrast: mean and standard deviation of its luma. sharpness: the decimal logarithm of its mean power
+    beyond 16 periods per image, which its LR image cannot hold. turn: of `judges.turn`, NaN where no face was found.
+    """
+    luma = metrics.luma(data.to_float(pixels))
+    sharpness = [metrics.fine_powers(power, power, 16)[0].mean() for power in map(spectrum_of, pixels)]
+    columns = {"brightness": luma.mean(axis=(1, 2, 3)), "contrast": luma.std(axis=(1, 2, 3))}
+    columns = {name: column.round(4) for name, column in columns.items()} | {"sharpness": np.log10(sharpness).round(3)}
+    judged = {"turn": results["bicubic"]["turn"].round(3)} if "turn" in results["bicubic"] else {}
+    columns |= judged | {name: scores["psnr"].round(2) for name, scores in results.items()}
+    columns |= {f"{name} identity": scores["identity"].round(3) for name, scores in results.items() if judged}
     return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
 
-def cost(name):
-    """What a method costs: parameters, gflops of one 32x32 input, hours of training with validation and saving, and
-    images_seen (both with those of the network it started from); trainings, how often it was trained, and seed_sd, the
-    standard deviation of their validation PSNR in dB; sha256 of its weights.
+def spectrum_of(pixels):
+    """The power spectrum of one face, uint8 (H, W, 3)."""
+    return metrics.power_spectrum(data.to_float(pixels))
+
+
+def entry_of(network):
+    """What is known of a network: of a shipped one by its name, of a training of yours by its folder."""
+    note = pathlib.Path(network) / "entry.json"
+    return json.loads(note.read_text(encoding="utf-8")) if note.is_file() else pretrained.info(network)
+
+
+def cost(network):
+    """What a method costs: parameters, gflops of one 32x32 input; images seen and hours of training, with validation
+    and saving, in the pixel stage and in the game apart (those of a start stand in the columns of its stage); the
+    machine of its last stage; trainings, how often it was trained, and seed_sd, the standard deviation of their
+    validation PSNR in dB; sha256 of its weights. network: a kernel, a shipped name, or a folder of `srlib train`.
 
     Further trainings with other random seeds stand in the index as a list `val_psnr_repeats`; without one, seed_sd is
     empty.
     """
-    if name in data.KERNELS:
-        return {"parameters": 0, "gflops": 0, "hours": 0, "images_seen": 0, "trainings": 0, "seed_sd": "", "sha256": ""}
-    entry = pretrained.info(name)
-    start = cost(entry.get("recipe", {}).get("start") or "bicubic")  # most start from nothing, which costs nothing
-    repeats = entry.get("val_psnr_repeats", [])
-    return {
-        "parameters": entry["parameters"],
-        "gflops": models.gflops(models.GENERATORS[name]()),
-        "hours": entry["hours"] + start["hours"],
-        "images_seen": entry["images_seen"] + start["images_seen"],
-        "trainings": 1 + len(repeats),
-        "seed_sd": statistics.stdev([entry["val_psnr"], *repeats]) if repeats else "",
-        "sha256": entry["sha256"],
-    }
+    stages = dict.fromkeys(("images_pixel", "images_game", "hours_pixel", "hours_game"), 0)
+    if network in data.KERNELS:
+        rest = {"machine": "", "trainings": 0, "seed_sd": "", "sha256": ""}
+        return {"parameters": 0, "gflops": 0} | stages | rest
+    entry = entry_of(network)
+    recipe, repeats = entry.get("recipe", {}), entry.get("val_psnr_repeats", [])
+    stages = {key: cost(recipe.get("start") or "bicubic")[key] for key in stages}
+    stage = "game" if recipe.get("discriminator") else "pixel"
+    stages[f"images_{stage}"] += entry["images_seen"]
+    stages[f"hours_{stage}"] += entry["hours"]
+    return (
+        {"parameters": entry["parameters"], "gflops": models.gflops(models.GENERATORS[entry.get("name", network)]())}
+        | stages
+        | {
+            "machine": entry.get("machine", ""),
+            "trainings": 1 + len(repeats),
+            "seed_sd": statistics.stdev([entry["val_psnr"], *repeats]) if repeats else "",
+            "sha256": entry.get("sha256") or pretrained.digest(network),
+        }
+    )
 
 
 def stale(rows):
@@ -207,27 +261,30 @@ def write_tables(folder, tables):
 def markdown_table(rows):
     """A table of `benchmark` as Markdown, aligned to be read as plain text, too: quality, then cost.
 
-    RGB 95% is the interval of RGB dB, gain the mean difference to bicubic, feature and Frechet are distances, LR dB is
-    the LR consistency. A `~` marks a mean that differs from another method's by no more than chance (paired 95%
-    interval).
+    gain is the mean difference to bicubic in dB, with its 95% interval over faces; feature, identity, landmarks and
+    Frechet are distances; weave and fine are power against the photos'; LR dB is the LR consistency. Images, in
+    thousands, and hours are those of the pixel stage + those of the game. A `~` marks a mean that differs from another
+    method's by no more than chance (paired 95% interval).
     """
     lines = []
     for row in rows:
+        quality = {
+            title: f"{row[metric]:.{digits}f}" + ("~" if row[f"{metric}_ties"] else " ")
+            for metric, (title, digits) in SHOWN.items()
+            if metric in row
+        }
         lines.append(
             {
                 "method": row["method"],
-                "RGB 95%": f"{row['psnr_low']:.2f}-{row['psnr_high']:.2f}",
-                "gain": f"{row['psnr_gain']:+.2f}",
-                **{
-                    title: f"{row[metric]:.{digits}f}" + ("~" if row[f"{metric}_ties"] else " ")
-                    for metric, (title, digits) in SHOWN.items()
-                    if metric in row
-                },
-                "Frechet": "-" if row["frechet"] == "" else f"{row['frechet']:.1f}",
+                "gain": f"{row['psnr_gain']:+.2f} ({row['psnr_gain_low']:+.2f} to {row['psnr_gain_high']:+.2f})",
+                **quality,
+                "Frechet": "-" if row["frechet"] == "" else f"{row['frechet']:.0f}",
+                "weave": f"{row['weave']:.1f}",
+                "fine": f"{row['fine_power']:.2f}",
                 "Mparam": f"{row['parameters'] / 1e6:.2f}",
                 "GFLOP": f"{row['gflops']:.2f}",
-                "hours": f"{row['hours']:.2f}",
-                "images": f"{row['images_seen']:,.0f}",
+                "images": f"{row['images_pixel'] / 1000:.0f}+{row['images_game'] / 1000:.0f}",
+                "hours": f"{row['hours_pixel']:.2f}+{row['hours_game']:.2f}",
             }
         )
     widths = {title: max(len(title), *(len(line[title]) for line in lines)) for title in lines[0]}
@@ -236,58 +293,39 @@ def markdown_table(rows):
     return "\n".join("|".join(["", *(f"{line[title]:>{widths[title]}}" for title in widths), ""]) for line in lines)
 
 
-def print_table(rows):
-    """Print a table of `benchmark`, and below it the pairs of methods that do not differ, and what else it says."""
-    runtime.say(markdown_table(rows))
-    notes = {
-        f"~ no significant difference in {title}": {
-            " = ".join(sorted((row["method"], other))) for row in rows for other in row[f"{metric}_ties"].split()
-        }
-        for metric, (title, _) in SHOWN.items()
-        if metric in rows[0]
-    } | {
-        "Frechet floor, real faces against other real faces": {
-            f"{row['frechet_floor']:.1f}" for row in rows if row["frechet"] != ""
-        },
-        "images with an infinite score, left out of that mean": {
-            f"{row['infinite']:.0f} of {row['method']}" for row in rows if row["infinite"]
-        },
-        "standard deviation over trainings": {
-            f"{row['method']} {row['seed_sd']:.3f} dB" for row in rows if row["trainings"] > 1
-        }
-        or {"unknown, every network was trained once"},
-    }
-    for note, items in notes.items():
-        if items:
-            runtime.say(f"{note}: {', '.join(sorted(items))}")
-
-
 def main(arguments):
     parser = argparse.ArgumentParser(prog="srlib evaluate", description=__doc__)
     parser.add_argument(
         "--data", help="a folder, or celeba; sample gives only portraits and times (default: SRLIB_DATA)"
     )
     parser.add_argument("--count", type=int, default=1000, help="how many test images (default: 1000)")
+    parser.add_argument("--networks", nargs="+", default=[], help="names, or folders of `srlib train` (default: all)")
     parser.add_argument(
         "--folder",
         type=runtime.make_folder,
         default=pretrained.FOLDER,
         help="for the tables (default: beside the weights)",
     )
+    parser.add_argument("--judges", action="store_true", help="also identity and landmark distance, by dlib")
     parser.add_argument("--times", action="store_true", help="write times.csv only, for a machine that is idle now")
     options = parser.parse_args(arguments)
     if options.count < 2 or not os.access(options.folder, os.W_OK):
         raise ValueError(
             f"--count is {options.count}, --folder {options.folder}: expected at least 2 images, a folder to write to"
         )
-    upscalers, tables = methods(), {}
+    if options.judges:
+        judges.networks()  # before the work
+    upscalers, tables = methods(options.networks), {}
     if not options.times:
+        sources = {pathlib.Path(network).name: network for network in options.networks}
         limits = dataclasses.replace(runtime.PROFILES["full"], train_images=1, held_out_images=options.count)
         source, features = datasets.load(options.data, limits), vgg.features()
         runtime.say(f"{source.description}; {len(source.test)} test images, {len(upscalers)} methods")
-        tables["portraits"] = benchmark(photos.portraits(), features, scores(photos.portraits(), features, upscalers))
-        if source.name != "sample":
-            results = scores(source.test, features, upscalers)
-            tables |= {"benchmark": benchmark(source.test, features, results), "faces": faces(source.test, results)}
-        print_table(tables.get("benchmark", tables["portraits"]))
+        sets = {"portraits": photos.portraits()} | ({"benchmark": source.test} if source.name != "sample" else {})
+        for name, pixels in sets.items():
+            results = scores(pixels, features, upscalers, options.judges)
+            tables[name] = benchmark(pixels, features, results, sources)
+        if "benchmark" in tables:
+            tables["faces"] = faces(source.test, results)
+        runtime.say(markdown_table(tables[name]))
     write_tables(options.folder, tables | {"times": times(upscalers)})
