@@ -1,4 +1,4 @@
-"""What the exercises of the chapters call: checks that print `c01.psnr: Correct.` or `c01.psnr: Not yet: ...`.
+"""What the exercises of the chapters call: checks that print `c01.split: Correct.` or `c01.split: Not yet: ...`.
 
 A module per chapter, `c00` to `c06`, holds its checks in the order of the exercises. A check takes the learner's
 answer, a function, and compares it with the right function and with those of typical mistakes, on some inputs
@@ -21,7 +21,7 @@ class Wrong(AssertionError):
 
 
 def names(chapter):
-    """The names of a chapter's checks in the order of its module: `names("c01")` is `["c01.to_uint8", ...]`.
+    """The names of a chapter's checks in the order of its module: `names("c01")` is `["c01.author_lr", ...]`.
 
     Raises `ImportError` for a chapter without checks.
     """

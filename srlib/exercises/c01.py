@@ -5,154 +5,98 @@ import reprlib
 import numpy as np
 
 from .. import data, photos
-from . import exercise, grade, mostly, numbers, require
+from . import exercise, grade, near, numbers, require
 
 
 @exercise
-def to_uint8(answer):
-    """my_to_uint8(images) -> bytes, rounded to the nearest level, clipped; a tie may go either way."""
-    not_256 = "multiply by 255: 256 does not fit into a byte and wraps around, so that white becomes 0"
-    outside = "values outside [0, 1] wrap around unless you clip them first"
-    grade(
-        answer,
-        lambda images: np.rint(np.clip(images, 0, 1) * 255).astype("uint8"),
-        [
-            (
-                lambda x: np.clip(x, 0, 1) * 255 // 1,
-                "0.9999 becomes 254: astype cuts the fraction off; round first, for example with np.rint",
-            ),
-            (lambda x: np.clip(x, 0, 1) * 255, "the levels are not rounded yet; np.rint does it"),
-            (lambda x: np.clip(x, 0, 1) * 256 // 1 % 256, not_256),
-            (lambda x: np.rint(np.clip(x, 0, 1) * 256) % 256, not_256),
-            (
-                lambda x: np.minimum(np.clip(x, 0, 1) * 256, 255) // 1,
-                "some values between two levels do not become the nearest one: multiply by 255 (not by 256), and round",
-            ),
-            (lambda x: np.clip(x, 0, 1) // 1, "everything is 0 or 1: multiply by 255 before the conversion"),
-            (lambda x: np.rint(np.clip(x, 0, 1)), "everything is 0 or 1: multiply by 255 before you round"),
-            (lambda x: np.rint(255 * x) % 256, outside),
-            (lambda x: np.rint(255 * x).astype("uint8"), outside),
-            (
-                lambda x: np.rint(255 * (x - x.min()) / np.ptp(x)),
-                "-0.02 and 1.02 change what 0.2 becomes: clip to [0, 1]; do not stretch",
-            ),
-            (
-                lambda x: np.rint(255 * np.maximum(x, 0) / x.max()),
-                "1.02 changes what 0.2 becomes: clip to [0, 1]; do not divide by the largest value",
-            ),
-        ],
-        (np.array([0, 0.2, 0.33, 0.9999, 1], "float32"),),
-        (np.array([[-0.02, 0.2, 1.02]], "float32"),),
-        (np.arange(256, dtype="float32") / 255,),  # the way back from every byte
-        (np.linspace(0, 1, 1000, dtype="float32"),),  # without a tie
-        hint="clip to [0, 1], multiply by 255, round",
-    )
-    kind = numbers(answer(np.ones(1, "float32"))).dtype
-    require(kind == "uint8", f"the numbers are right, but their dtype is {kind}; expected uint8")
-
-
-@exercise
-def psnr(answer):
-    """my_psnr(reference, result) -> dB, floats in [0, 1], RGB."""
-    rng = np.random.default_rng(0)
-    references = [rng.uniform(0.2, 0.8, (16, width, 3)).astype("float32") for width in (16, 24)]
-    results = [x + rng.normal(0.02, 0.05, x.shape).astype("float32") for x in references]  # too bright: MSE > variance
-
-    def mse(reference, result, axis=None):
-        return np.mean((reference - result) ** 2, axis)
-
-    grade(
-        answer,
-        lambda reference, result: -10 * np.log10(mse(reference, result)),
-        [
-            (
-                lambda x, y: -10 * np.log10(mse(x, y, (0, 1))),
-                "you return one number per channel; "
-                "take the mean of the squares over rows, columns and channels at once",
-            ),
-            (
-                lambda x, y: 10 * np.log10(mse(x, y)),
-                "the sign is wrong: a smaller error must give a larger PSNR",
-            ),
-            (
-                lambda x, y: -5 * np.log10(mse(x, y)),
-                "half of the right value: you took the square root of the MSE and kept the factor 10; "
-                "use 20 with the root, or 10 without",
-            ),
-            (
-                lambda x, y: -20 * np.log10(mse(x, y)),
-                "twice the right value: the factor 20 belongs to the root of the MSE; with the MSE itself it is 10",
-            ),
-            (
-                lambda x, y: 10 * np.log10(255**2 / mse(x, y)),
-                "48.13 dB too much: the images are in [0, 1], so the peak is 1 and not 255",
-            ),
-            (
-                lambda x, y: 10 * np.log10(255 / mse(x, y)),
-                "24.07 dB too much: the images are in [0, 1], so the peak is 1 and not 255; and a peak is squared",
-            ),
-            (lambda x, y: -10 * np.log(mse(x, y)), "you used the natural logarithm; decibels need np.log10"),
-            (lambda x, y: -np.log10(mse(x, y)), "the factor 10 is missing: that is bel, not decibel"),
-            (mse, "that is the mean squared error; turn it into decibels"),
-            (
-                lambda x, y: -20 * np.log10(np.mean(np.abs(x - y))),
-                "you used the mean absolute error; square the differences",
-            ),
-        ],
-        *zip(references, results),
-        hint="10 log10(1 / MSE), the mean over all pixels and channels, not rounded",
-    )
-
-
-@exercise
-def degrade2(answer):
-    """my_degrade2(hr) -> lr at half the size, bicubic, antialiased, 8 bits."""
+def author_lr(answer):
+    """my_author_lr(hr) -> LR as `tf.image.resize` makes it: bilinear, no antialias, not rounded."""
     hr = data.to_float(photos.portraits())
-    hr[:, ::16, :64] = np.float32([0, 1, 0])  # sharp edges, where bicubic leaves [0, 1]
 
-    def half(hr, **how):
-        return data.resize(hr, (hr.shape[-3] // 2, hr.shape[-2] // 2), **how)
+    def inner(hr, *places):
+        """The mean of some rows and columns of each cell of 4x4 pixels."""
+        return sum(hr[..., y::4, x::4, :] for y in places for x in places) / len(places) ** 2
 
     grade(
         answer,
-        lambda hr: data.quantise(half(hr)),
+        lambda hr: inner(hr, 1, 2),
         [
-            (data.degrade, "the result is 32x32: that is factor 4; halve height and width"),
-            (lambda hr: 255 * data.quantise(half(hr)), "return floats in [0, 1], not 8-bit levels"),
-            (half, "not rounded: put data.quantise around it, since LR must be what an 8-bit file holds"),
-            (lambda hr: np.clip(half(hr), 0, 1), "clipped, but not rounded: use data.quantise"),
             (
-                lambda hr: data.quantise(half(hr, antialias=False)),
-                "antialias is off: detail too fine for the small image comes back as false structure",
+                lambda hr: data.resize(hr, (hr.shape[-3] // 4, hr.shape[-2] // 4)),
+                "that is the course's LR before rounding; the author's is bilinear, without antialias",
             ),
+            (data.degrade, "that is the course's LR; the author's is bilinear, without antialias, not rounded"),
             (
-                lambda hr: hr[..., ::2, ::2, :],
-                "you only took every second pixel; that is sampling without any filter",
+                lambda hr: data.resize(hr, (hr.shape[-3] // 4, hr.shape[-2] // 4), "bilinear"),
+                "antialias is on: only the middle four of 16 pixels may count",
             ),
-            *[
-                (lambda hr, k=kernel: data.quantise(half(hr, kernel=k)), f"this is {kernel}; the course uses bicubic")
-                for kernel in ("nearest", "bilinear", "lanczos")
-            ],
-            (lambda hr: np.clip(half(hr), 0, 1) * 255 // 1 / 255, "the levels are cut off instead of rounded"),
-            (
-                lambda hr: np.rint(half(hr) * 255) / 255,
-                "rounded, but not clipped: beside sharp edges bicubic leaves [0, 1], which no 8-bit file can hold",
-            ),
+            (lambda hr: inner(hr, 0, 1, 2, 3), "you took the mean of all 16 pixels; only the middle four count"),
+            (lambda hr: inner(hr, 1), "you took one pixel of the middle four; take the mean of all four"),
+            (lambda hr: inner(hr, 2), "you took one of the middle four pixels; take the mean of all four"),
+            (lambda hr: inner(hr, 0), "you took the corner of each cell; take the mean of the middle four pixels"),
+            (lambda hr: inner(hr, 0, 1), "you took rows and columns 0 and 1; counted from 0, the middle is 1 and 2"),
+            (lambda hr: inner(hr, 2, 3), "you took rows and columns 2 and 3; counted from 0, the middle is 1 and 2"),
+            (lambda hr: inner(hr, 0, 3), "these are the four corners of each cell; take the middle four pixels"),
+            (lambda hr: 4 * inner(hr, 1, 2), "four times too bright: divide the sum of the four pixels by 4"),
+            (lambda hr: 2 * inner(hr, 1, 2), "twice too bright: divide by 2 after each of the two sums"),
+            (lambda hr: data.quantise(inner(hr, 1, 2)), "right, but rounded to 8 bits; the author's LR is not"),
         ],
         (hr,),
-        (hr[0, :, :96],),
-        near=mostly,
-        hint="data.quantise(data.resize(hr, (height // 2, width // 2))), for a batch and for a single image",
+        (hr[0, :64, :96],),
+        hint="the mean of rows 1 and 2 and of columns 1 and 2 of each cell of 4x4 pixels, counted from 0",
     )
+
+
+@exercise
+def noisy_batch(answer):
+    """my_noisy_batch(pixels, step, batch, seed, sigma) -> the batch of `batch_at`, with repeatable noise on LR."""
+    pixels = np.random.default_rng(5).integers(60, 196, (6, 32, 32, 3), dtype="uint8")  # .05 of noise clips nothing
+
+    def noise(step=0, seed=0, sigma=0.05):
+        """What the answer has added to LR, after a look at all else."""
+        found = answer(pixels, step, 4, seed, sigma)
+        require(
+            isinstance(found, (tuple, list)) and len(found) == 2,
+            f"return a pair, (lr, hr) (replace the dots); the result is {reprlib.repr(found)}",
+        )
+        clean, target = data.batch_at(pixels, step, 4, seed)
+        lr, hr = numbers(found[0], clean.shape, "lr"), numbers(found[1], target.shape, "hr")
+        for fine, sentence in [
+            (
+                near(hr, target),
+                f"hr is not that of batch_at for step {step} and seed {seed}. It is the target and stays clean, and "
+                "step, batch and seed have to be passed on",
+            ),
+            (near(lr, data.quantise(lr)), "lr is not what an 8-bit file holds: clip and round it, as quantise does"),
+        ]:
+            require(fine, sentence)
+        return lr - clean
+
+    first, later, other = noise(), noise(step=1), noise(seed=1)
+    require(
+        abs(first.mean()) < 0.01 and abs(first.std() - 0.05) < 0.006,
+        f"with sigma 0.05, lr differs from that of batch_at by noise of mean {first.mean():.3f} and standard deviation "
+        f"{first.std():.4f}; expected 0 and 0.05. Noise that is added before the shrinking is averaged away there",
+    )
+    for one, two, sentence in [
+        (first[0], first[1], "all images of the batch get the same noise; draw as many numbers as lr has"),
+        (first[..., 0], first[..., 1], "red, green and blue get the same noise; draw as many numbers as lr has"),
+        (first, later, "every step gets the same noise: the generator has to depend on step"),
+        (first, other, "the seed does not change the noise: the generator has to depend on it"),
+        (later, other, "step 1 of seed 0 gets the noise of step 0 of seed 1: use a list, [seed, step]"),
+    ]:
+        require(np.corrcoef(one.ravel(), two.ravel())[0, 1] < 0.9, sentence)
+    require(near(first, noise()), "two calls with the same arguments differ: use np.random.default_rng([seed, step])")
+    require(noise(sigma=0.5).std() > 0.2, "sigma changes nothing: it is the standard deviation of the noise")
 
 
 @exercise
 def split(answer):
     """my_split(people, seed) -> photo numbers for training, validation and test, no person in two."""
     rng = np.random.default_rng(3)
-    photos_each = rng.integers(3, 30, 1007)  # a number that 10 does not divide
-    photos_each[0] = photos_each.sum()  # somebody with half of the photos: shares of people are not shares of photos
-    people = rng.permutation(np.repeat(np.arange(1007) * 101 + 11, photos_each))
+    people = rng.permutation(  # one has half of the photos, so shares of people are no shares of photos
+        np.repeat(np.arange(1007) * 101 + 11, np.r_[15_000, rng.integers(3, 30, 1006)])
+    )
 
     def parts(seed):
         found = answer(people, seed)

@@ -2,21 +2,25 @@
 
 import numpy as np
 
-from srlib import data
+from srlib import data, runtime
+
+tf = runtime.load_tensorflow()
 
 
-def rounded(images, tie):
-    """Bytes, where `tie` rounds an array of levels."""
-    return tie(np.clip(np.asarray(images, "float64"), 0, 1) * 255).astype("uint8")
+def author_lr(hr):
+    return data.resize(hr, (hr.shape[-3] // 4, hr.shape[-2] // 4), "bilinear", antialias=False)
 
 
-def to_uint8_in_place(images):
-    np.clip(images, 0, 1, out=images)
-    return np.rint(images * 255).astype("uint8")
+def noisy_batch(pixels, step, batch, seed, sigma, rng=lambda seed, step: np.random.default_rng([seed, step]), **how):
+    """The solution with a fault: another generator, or noise of another kind."""
+    lr, hr = data.batch_at(pixels, step, batch, seed)
+    shape = how.get("shape", lambda lr: lr.shape)(lr)
+    lr = lr + rng(seed, step).normal(how.get("mean", 0), how.get("size", lambda sigma: sigma)(sigma), shape)
+    return how.get("last", data.quantise)(lr), hr
 
 
-def half(hr, antialias=True):
-    return data.resize(hr, (hr.shape[-3] // 2, hr.shape[-2] // 2), antialias=antialias)
+def noisy(**how):
+    return lambda *given: noisy_batch(*given, **how)
 
 
 def split(people, seed, names=np.unique, rest=True, mask=False):
@@ -40,35 +44,33 @@ def split_photos(people, seed, values=None):
 
 
 ANSWERS = [
-    ("c01.to_uint8", lambda images: rounded(images, lambda x: np.ceil(x - 0.5)), "Correct."),
-    ("c01.to_uint8", lambda images: rounded(images, lambda x: np.floor(x + 0.5)), "Correct."),
-    ("c01.to_uint8", lambda images: rounded(images, np.round), "Correct."),
-    ("c01.to_uint8", lambda images: (np.clip(images, 0, 1) * 255).astype("uint8"), "cuts the fraction off"),
-    ("c01.to_uint8", lambda images: np.rint(images * 255).astype("int64").astype("uint8"), "you clip"),
-    ("c01.to_uint8", lambda images: np.rint(np.clip(images, 0, 1) * 256).astype("int64").astype("uint8"), "by 255"),
-    ("c01.to_uint8", lambda images: np.minimum(np.clip(images, 0, 1) * 256, 255).astype("uint8"), "not by 256"),
-    ("c01.to_uint8", lambda x: np.rint((x - x.min()) / np.ptp(x) * 255).astype("uint8"), "do not stretch"),
-    ("c01.to_uint8", lambda images: rounded(images, np.rint).astype("int64"), "dtype is int64"),
-    ("c01.to_uint8", lambda images: rounded(images, np.rint).ravel(), "expected (1, 3)"),
-    ("c01.to_uint8", to_uint8_in_place, "changed its input"),
-    ("c01.psnr", lambda x, y: -20 * np.log10(np.sqrt(np.mean((x.astype("float64") - y) ** 2))), "Correct."),
-    ("c01.psnr", lambda x, y: 20 * np.log10(255) - 10 * np.log10(np.mean((255 * x - 255 * y) ** 2)), "Correct."),
-    ("c01.psnr", lambda x, y: 10 * np.log10(255**2 / np.mean((x - y) ** 2)), "the peak is 1 and not 255"),
-    ("c01.psnr", lambda x, y: 10 * np.log10(1 / np.sqrt(np.mean((x - y) ** 2))), "square root of the MSE"),
-    ("c01.psnr", lambda x, y: 10 * np.log10(np.mean((x - y) ** 2)), "sign is wrong"),
-    ("c01.psnr", lambda x, y: round(float(-10 * np.log10(np.mean((x - y) ** 2))), 2), "not rounded"),
-    ("c01.psnr", lambda x, y: 10 * np.log10(1 / np.var(x - y)), "the mean over all pixels"),
-    ("c01.psnr", lambda x, y: f"{-10 * np.log10(np.mean((x - y) ** 2)):.2f} dB", "no text"),
-    ("c01.degrade2", lambda hr: np.floor(255 * np.clip(half(hr), 0, 1) + 0.5) / 255, "Correct."),
-    ("c01.degrade2", lambda hr: np.ceil(255 * np.clip(half(hr), 0, 1) - 0.5) / 255, "Correct."),
-    ("c01.degrade2", lambda hr: data.to_float(data.to_uint8(half(hr))), "Correct."),
-    ("c01.degrade2", lambda hr: data.quantise(half(hr, antialias=False)), "antialias is off"),
-    ("c01.degrade2", half, "not rounded"),
-    ("c01.degrade2", lambda hr: np.clip(half(hr), 0, 1), "clipped, but not rounded"),
-    ("c01.degrade2", data.degrade, "factor 4"),
-    ("c01.degrade2", lambda hr: np.rint(half(hr) * 255) / 255, "not clipped"),
-    ("c01.degrade2", lambda hr: data.to_uint8(half(hr)), "not 8-bit levels"),
-    ("c01.degrade2", lambda hr: data.quantise(data.resize(hr, (64, 64))), "expected (64, 48, 3)"),
+    ("c01.author_lr", author_lr, "Correct."),
+    ("c01.author_lr", lambda hr: tf.image.resize(hr, (hr.shape[-3] // 4, hr.shape[-2] // 4)), "Correct."),
+    ("c01.author_lr", lambda hr: data.to_uint8(author_lr(hr)), "the mean of rows 1 and 2"),
+    ("c01.author_lr", lambda hr: hr[:, 1::4, 1::4] / 2 + hr[:, 2::4, 2::4] / 2, "rows 1 and 2"),
+    ("c01.author_lr", lambda hr: author_lr(hr) if hr.ndim == 4 else author_lr(hr[None]), "right for the first"),
+    ("c01.noisy_batch", noisy(), "Correct."),
+    ("c01.noisy_batch", lambda *given: [part.tolist() for part in noisy_batch(*given)], "Correct."),
+    ("c01.noisy_batch", lambda *given: tuple(map(tf.constant, noisy_batch(*given))), "Correct."),
+    ("c01.noisy_batch", noisy(last=lambda lr: np.ceil(np.clip(lr, 0, 1) * 255 - 0.5) / 255), "Correct."),
+    ("c01.noisy_batch", noisy(rng=lambda seed, step: np.random.default_rng(1000 * seed + step)), "Correct."),
+    ("c01.noisy_batch", noisy(rng=lambda seed, step: np.random.default_rng()), "same arguments differ"),
+    ("c01.noisy_batch", noisy(rng=lambda seed, step: np.random.default_rng(seed)), "every step"),
+    ("c01.noisy_batch", noisy(rng=lambda seed, step: np.random.default_rng(step)), "the seed does not"),
+    ("c01.noisy_batch", noisy(rng=lambda seed, step: np.random.default_rng(seed + step)), "use a list"),
+    ("c01.noisy_batch", noisy(shape=lambda lr: lr.shape[1:]), "all images"),
+    ("c01.noisy_batch", noisy(shape=lambda lr: (*lr.shape[:3], 1)), "red, green and blue"),
+    ("c01.noisy_batch", noisy(size=lambda sigma: 0.05), "sigma changes nothing"),
+    ("c01.noisy_batch", noisy(size=lambda sigma: sigma**2), "expected 0 and 0.05"),
+    ("c01.noisy_batch", noisy(size=lambda sigma: 0), "expected 0 and 0.05"),
+    ("c01.noisy_batch", noisy(mean=0.1), "expected 0 and 0.05"),
+    ("c01.noisy_batch", noisy(last=lambda lr: lr), "clip and round"),
+    ("c01.noisy_batch", noisy(last=lambda lr: np.rint(lr * 255) / 255), "clip and round"),
+    ("c01.noisy_batch", noisy(last=data.to_uint8), "clip and round"),
+    ("c01.noisy_batch", noisy(size=lambda sigma: sigma / 4), "averaged away"),
+    ("c01.noisy_batch", lambda *given: [part + 1 / 255 for part in noisy_batch(*given)], "stays clean"),
+    ("c01.noisy_batch", lambda pixels, step, batch, seed, sigma: noisy_batch(pixels, step, batch, 0, sigma), "seed 1"),
+    ("c01.noisy_batch", lambda *given: noisy_batch(*given)[0], "return a pair"),
     ("c01.split", split_by_lot, "Correct."),
     ("c01.split", lambda people, seed: tuple(part.tolist() for part in split(people, seed)), "Correct."),
     ("c01.split", split_photos, "shuffle and cut the people"),

@@ -102,8 +102,9 @@ KINDS = {
     "list": lambda value: np.asarray(value).tolist(),
     "fractions": np.vectorize(lambda x: fractions.Fraction(float(x)), otypes=[object]),
 }
-WHOLE = {"c01.to_uint8", "c06.rows"}  # integers are asked for
+WHOLE = {"c06.rows"}  # integers are asked for
 OTHERS = {
+    "c01.noisy_batch",
     "c01.split",
     "c02.is_affine",
     "c03.discriminator_loss",
