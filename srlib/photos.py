@@ -155,6 +155,16 @@ def find_faces(photo):
     return boxes
 
 
+def cut_face(photo):
+    """The largest face of a photo that `find_faces` finds, as `face_crop` cuts it; without one, the central square.
+
+    photo: uint8 (H, W, 3), or the path of an image file. Returns uint8 (128, 128, 3).
+    """
+    photo = photo if isinstance(photo, np.ndarray) else read_image(photo)
+    boxes = [box for box in find_faces(photo) if box[2] - box[0] >= data.HR_SIZE]
+    return face_crop(photo, *boxes[:1])
+
+
 def portraits():
     """The two bundled portraits, cut like CelebA's faces: uint8 (2, 128, 128, 3).
 

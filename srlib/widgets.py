@@ -4,11 +4,14 @@ Each shows a picture and returns its widget: where nothing runs (GitHub, HTML, p
 drawn at the smallest integer multiple of their pixels that is at least `width` wide, unaltered (PNG).
 """
 
+import pathlib
+import tempfile
+
 import ipywidgets
 import numpy as np
-from IPython.display import display
+from IPython.display import clear_output, display
 
-from . import losses, plotting
+from . import losses, photos, plotting
 
 WIDE, COLUMN = {"description_width": "initial"}, {"description_width": "12em"}  # no label is cut off
 OWN_SIZE = {"align_items": "flex-start"}  # an image is not stretched
@@ -91,3 +94,33 @@ def weight_explorer(gradients, shares, picture, caption="", width=384):
         )
     )
     return ipywidgets.VBox([*sliders.values(), view, text], layout=OWN_SIZE)
+
+
+def uploaded(value):
+    """Name and bytes of the photo in the value of a `FileUpload`: a dict in ipywidgets 7 (Colab's), a tuple in 8."""
+    file = list(value.values())[-1] if isinstance(value, dict) else value[-1]
+    return pathlib.PurePath((file.get("metadata") or file)["name"]).name, bytes(file["content"])
+
+
+def upload(show):
+    """A button that takes a photo, finds the face in it, and shows below what `show` makes of it; returns the widget.
+
+    show: a function of a face, uint8 (128, 128, 3), see `photos.cut_face`. What is no photo is named there.
+    """
+    button = ipywidgets.FileUpload(accept="image/*", description="choose a photo", layout={"width": "16em"})
+    view = ipywidgets.Output()
+
+    def update(change):
+        if change["new"]:
+            name, content = uploaded(change["new"])
+            with view, tempfile.TemporaryDirectory() as folder:
+                clear_output()
+                path = pathlib.Path(folder, name)
+                path.write_bytes(content)
+                try:
+                    display(show(photos.cut_face(path)))
+                except ValueError as error:
+                    print(error)
+
+    button.observe(update, "value")
+    return ipywidgets.VBox([button, view])

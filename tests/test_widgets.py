@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srlib import widgets
+from srlib import photos, widgets
 
 
 @pytest.fixture
@@ -56,3 +56,21 @@ def test_the_weight_explorer_shows_the_balanced_sum_of_the_terms(stills):
     assert quarters == pytest.approx([1, 0.5, 0.5, 0], abs=0.01)
     first.value = second.value = 0.0
     assert text.value == "weights: none"
+
+
+def encoded(image):
+    Image.fromarray(image).save(file := io.BytesIO(), "png")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("version", [7, 8])
+def test_an_uploaded_photo_is_cut_to_its_face_and_shown(stills, version):
+    """The value of a `FileUpload` has another form in ipywidgets 7.7.1, Colab's, than in 8."""
+    button, view = widgets.upload(lambda face: face).children
+    for name, content in (("hopper.png", encoded(photos.portraits()[1])), ("notes.txt", b"no photo")):
+        file = {"metadata": {"name": name, "type": "", "size": len(content)}, "content": content}
+        value = {name: file} if version == 7 else ({"name": name, "content": memoryview(content)},)
+        for handler in button._trait_notifiers["value"]["change"]:
+            handler({"new": value})
+    (face,) = stills
+    assert face.shape == (128, 128, 3) and face.dtype == np.uint8

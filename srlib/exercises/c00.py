@@ -40,46 +40,59 @@ def blend(answer):
     )
 
 
+def tinted(lr):
+    """A network that contradicts its input: bicubic with a tint."""
+    return data.quantise(data.upscale(lr) + np.float32([0.05, 0, -0.1]))
+
+
 @exercise
 def contradiction(answer):
-    """contradiction(lr, sr) -> mean absolute difference in 8-bit levels after shrinking sr again."""
-    hr = data.to_float(photos.portraits()[0])[:, :96]  # 128x96: hides no exchanged sides
-    lr = data.degrade(hr)
-    sr = data.quantise(data.upscale(lr) + np.float32([0.05, 0, -0.1]))  # a tint: `sr` is not what `lr` alone would give
+    """contradiction(hr, network) -> for each image, how far its result is from its input when it is shrunk again."""
+    hr = data.to_float(photos.portraits())[:, :, :96]  # 128x96: hides no exchanged sides
+
+    def gap(hr, network, again=data.degrade, size=np.abs, axis=(1, 2, 3), scale=255):
+        lr = data.degrade(hr)
+        return scale * size(again(network(lr)) - lr).mean(axis=axis)
+
     cancel = "positive and negative differences cancel: take the absolute value before the mean"
     grade(
         answer,
-        lambda lr, sr: 255 * np.abs(data.degrade(sr) - lr).mean(),
+        gap,
         [
             (
-                lambda lr, sr: np.abs(data.degrade(sr) - lr).mean(),
+                lambda hr, net: gap(hr, net, scale=1),
                 "right, but on the scale from 0 to 1; in 8-bit levels it is 255 times as much",
             ),
-            (lambda lr, sr: 255 * (data.degrade(sr) - lr).mean(), cancel),
-            (lambda lr, sr: 255 * (lr - data.degrade(sr)).mean(), cancel),
-            (lambda lr, sr: 255 * np.abs((data.degrade(sr) - lr).mean(axis=-1)).mean(), cancel),
+            (lambda hr, net: gap(hr, net, axis=None), "that is one mean over all images; return one number for each"),
             (
-                lambda lr, sr: 255 * np.sqrt(np.mean((data.degrade(sr) - lr) ** 2)),
+                lambda hr, net: gap(hr, net, axis=0),
+                "that is a mean over the images; take it over height, width, colours",
+            ),
+            (lambda hr, net: gap(hr, net, size=lambda x: x), cancel),
+            (lambda hr, net: -gap(hr, net, size=lambda x: x), cancel),
+            (
+                lambda hr, net: 255 * np.abs((data.degrade(net(data.degrade(hr))) - data.degrade(hr)).mean((1, 2, 3))),
+                cancel,
+            ),
+            (
+                lambda hr, net: 255 * np.sqrt(gap(hr, net, size=np.square, scale=1)),
                 "that is the root of the mean square; the mean of the absolute values was asked for",
             ),
             (
-                lambda lr, sr: 255 * np.abs(data.degrade(data.upscale(lr)) - lr).mean(),
-                "your answer does not depend on `sr`: shrink the given result, not one of your own",
+                lambda hr, net: 255 * np.abs(net(data.degrade(hr)) - hr).mean((1, 2, 3)),
+                "you compared with the originals; shrink the result again, and compare it with the LR images",
             ),
             (
-                lambda lr, sr: 255 * np.abs(data.upscale(lr) - sr).mean(),
-                "you enlarged lr; shrink sr instead, and compare at the small size",
+                lambda hr, net: gap(hr, data.upscale),
+                "your answer does not depend on `network`: call it with the LR images",
             ),
             (
-                lambda lr, sr: 255 * np.abs(sr[::4, ::4] - lr).mean(),
+                lambda hr, net: gap(hr, net, again=lambda sr: sr[:, ::4, ::4]),
                 "you picked every fourth pixel; that is another degradation. Use data.degrade",
             ),
-            (
-                lambda lr, sr: np.abs(data.to_uint8(data.degrade(sr)) - data.to_uint8(lr)).mean(),
-                "uint8 wraps around: 3 - 5 is 254. Subtract floats",
-            ),
         ],
-        (lr, sr),
+        (hr, tinted),
+        (hr, lambda lr: data.upscale(lr, "nearest")),
         near=lambda value, right: near(value, right, atol=0.01),
-        hint="shrink sr with data.degrade, then subtract lr",
+        hint="shrink, enlarge by the network, shrink again, then subtract the first LR images",
     )

@@ -14,8 +14,13 @@ def blend_in_place(first, second, amount):
     return first
 
 
-def degrade_ties_up(hr):
-    height, width = hr.shape[:2]
+def compared(hr, network, shrink=data.degrade, levels=255):
+    lr = data.degrade(hr)
+    return levels * np.abs(lr - shrink(network(lr))).mean(axis=(1, 2, 3))
+
+
+def ties_up(hr):
+    height, width = hr.shape[1:3]
     levels = 255 * np.clip(data.resize(hr, (height // 4, width // 4)), 0, 1)
     return np.floor(levels + 0.5) / 255
 
@@ -34,10 +39,12 @@ ANSWERS = [
     ("c00.blend", lambda first, second, amount: (1 - amount) * first + amount * second.mean(), "pixel by pixel"),
     ("c00.blend", lambda first, second, amount: (1 - amount or 1) * first + amount * second, "whole first one"),
     ("c00.blend", blend_in_place, "changed its input"),
-    ("c00.contradiction", lambda lr, sr: 255 * np.abs(lr - data.degrade(data.quantise(sr))).mean(), "Correct."),
-    ("c00.contradiction", lambda lr, sr: 255 * np.abs(lr - degrade_ties_up(sr)).mean(), "Correct."),
-    ("c00.contradiction", lambda lr, sr: np.mean(np.abs(data.degrade(sr) - lr)), "8-bit levels"),
-    ("c00.contradiction", lambda lr, sr: np.std(data.degrade(sr) - lr) * 255, "subtract lr"),
-    ("c00.contradiction", lambda lr, sr: np.abs((data.degrade(sr) - lr).mean()) * 255, "cancel"),
-    ("c00.contradiction", lambda lr, sr: np.abs(data.to_uint8(data.degrade(sr)) - data.to_uint8(lr)).mean(), "wraps"),
+    ("c00.contradiction", compared, "Correct."),
+    ("c00.contradiction", lambda hr, network: compared(hr, network, ties_up), "Correct."),
+    ("c00.contradiction", lambda hr, network: [compared(image[None], network)[0] for image in hr], "Correct."),
+    ("c00.contradiction", lambda hr, network: compared(hr, network, levels=1), "8-bit levels"),
+    ("c00.contradiction", lambda hr, network: compared(hr, network).mean(), "one number for each"),
+    ("c00.contradiction", lambda hr, network: compared(hr, network, lambda sr: sr[:, ::4, ::4]), "every fourth"),
+    ("c00.contradiction", lambda hr, network: compared(hr, data.upscale), "does not depend on `network`"),
+    ("c00.contradiction", lambda hr, network: [np.abs(network(data.degrade(hr)) - hr).mean() * 255], "shape"),
 ]
