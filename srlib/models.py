@@ -286,9 +286,10 @@ def dcgan_discriminator(published=False):
     """The DCGAN's discriminator: five convolutions to 8x8, 1,024 features a position, global average, one logit.
 
     Made for whole 128x128 faces; thanks to the average it takes any size. published: as its author's code built it.
-    LeakyReLU follows the first convolution only; the others were created and never added. Between the last
-    BatchNormalization and the logit then stand only a mean and an affine map, so the mean logit of a training batch
-    does not depend on its images (chapter 02). The DCGAN ends in a sigmoid, which here is part of the loss.
+    LeakyReLU follows the first convolution only: five more were created and never added, and none was made for the
+    dense layer. Between the last BatchNormalization and the logit then stand only a mean and an affine map, so the mean
+    logit of a training batch does not depend on its images (chapter 02). The DCGAN ends in a sigmoid, which here is
+    part of the loss.
     """
 
     def activation(x):

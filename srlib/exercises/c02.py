@@ -5,6 +5,7 @@ import reprlib
 
 import numpy as np
 
+from .. import runtime
 from . import exercise, grade, require
 
 
@@ -28,42 +29,6 @@ def conv_parameters(answer):
             (lambda k, c, f: (2 * k * c + 1) * f, "the kernel has k x k positions, k**2; you count 2 k"),
         ],
         *[(9, 3, 64), (3, 5, 7), (1, 64, 32)],
-    )
-
-
-@exercise
-def pixel_shuffle(answer):
-    """my_pixel_shuffle(x, r): rearrange (h, w, C r^2) to (r h, r w, C), the channel (a r + b) C + c to (a, b, c)."""
-
-    def move(x, r, order=(0, 2, 1, 3, 4), last=True):
-        h, w, channels = x.shape
-        inside = (r, r, channels // r**2) if last else (channels // r**2, r, r)
-        return x.reshape(h, w, *inside).transpose(order).reshape(h * r, w * r, -1)
-
-    grade(
-        answer,
-        lambda x, r: move(x, r),
-        [
-            (
-                lambda x, r: move(x, r, range(5)),
-                "the shape is right, but reshape alone keeps the order of memory: transpose in between",
-            ),
-            (
-                lambda x, r: move(x, r, (0, 3, 1, 2, 4)),
-                "the shape is right, but rows and columns are swapped inside each block",
-            ),
-            (
-                lambda x, r: move(x, r, (0, 3, 1, 4, 2), last=False),
-                "one channel works, but with two the channels are mixed: C is the fastest axis, (a r + b) C + c",
-            ),
-            (
-                lambda x, r: move(x, r) // 1,
-                "the order is right, but the numbers are whole ones now, and an image in [0, 1] turns black: "
-                "create the new array with dtype=x.dtype",
-            ),
-        ],
-        *[(np.arange(6 * c * r * r, dtype="float32").reshape(2, 3, -1) / 10, r) for r, c in ((2, 1), (3, 2))],
-        hint="pixel shuffle only moves numbers",
     )
 
 
@@ -112,83 +77,33 @@ def receptive_field(answer):
 
 
 @exercise
-def is_affine(answer):
-    """is_affine(f, a, b) -> bool, the midpoint test."""
-    rng = np.random.default_rng(0)
-    matrix, a, b, wide = (rng.normal(size=shape).astype("float32") for shape in ((200, 3), (200,), (200,), (200, 300)))
+def sees(answer):
+    """my_discriminator() -> the small discriminator, with a mean logit that depends on the images of a batch."""
+    runtime.load_tensorflow()
+    import keras
 
-    def leaky(x):
-        return np.where(x > 0, x, 0.2 * x) @ matrix
-
-    yes, no = "is affine, but you reject it:", "is not affine, but you accept it:"
-    relative = "make the tolerance relative to the size of the values"
-    cases = [
-        (lambda x: 2 * x, True, f"2 x {yes} compare the value at the midpoint with the mean of the values at a and b"),
-        (
-            lambda x: x @ matrix,
-            True,
-            f"x @ matrix {yes} where 2 x passes, it is the rounding of float32; compare with a tolerance",
-        ),
-        (
-            lambda x: x @ matrix + 5,
-            True,
-            f"x @ matrix + 5 {yes} that test is for linear functions. Use the midpoint",
-        ),
-        (lambda x: 1e3 * (x @ matrix), True, f"1000 x @ matrix {yes} {relative}"),
-        (
-            lambda x: (x @ matrix)[None],
-            True,
-            f"x @ matrix of shape (1, 3) {yes} f may return an array of any shape, such as a network's (1, 1)",
-        ),
-        (
-            lambda x: np.full(3, np.float32(5)),
-            True,
-            f"a constant {yes} f(a) - f(b) is 0 there; measure the size by the values, not by their difference",
-        ),
-        (leaky, False, f"LeakyReLU followed by a matrix {no} compare the value at the midpoint with the mean"),
-        (
-            np.abs,
-            False,
-            f"|x| {no} its value at the midpoint is too *small*; take the absolute difference, of all values",
-        ),
-        (
-            lambda x: np.concatenate([np.abs(x), -np.abs(x)]),
-            False,
-            f"(|x|, -|x|) {no} its two gaps cancel. Take absolute values before you add up or average",
-        ),
-        (
-            lambda x: np.concatenate([leaky(x), x]),
-            False,
-            f"a function whose first values alone bend {no} compare all values of f, not one of them",
-        ),
-        (
-            lambda x: np.concatenate([x, leaky(x)]),
-            False,
-            f"a function whose last values alone bend {no} compare all values of f, not one of them",
-        ),
-        (
-            lambda x: (x + 0.02 * np.abs(x)) @ matrix,
-            False,
-            f"(x + 0.02 |x|) @ matrix {no} float32 rounds in the seventh digit, so be stricter",
-        ),
-        (lambda x: 1e-6 * leaky(x), False, f"1e-6 LeakyReLU {no} {relative}"),
-        (
-            lambda x: np.abs(x - np.minimum(a, b)),
-            True,
-            f"between two positive arrays |x| {yes} test between a and b, not elsewhere or beyond them",
-        ),
-        (
-            lambda x: np.concatenate([x @ wide, -(x @ wide)]),
-            True,
-            f"(x @ matrix, -x @ matrix) with 600 values {yes} a value near 0 carries the rounding of large terms, and "
-            "the mean of all is near 0. Compare the largest gap with the largest absolute value "
-            "(np.allclose compares each value with itself)",
-        ),
-    ]
-    for f, truth, sentence in cases:
-        said = answer(f, a, b)
-        require(
-            np.shape(said) == () and np.asarray(said).dtype == bool,
-            f"the result is {reprlib.repr(said)}; replace the dots, and return one True or False",
-        )
-        require(said == truth, sentence)
+    model, rng = answer(), np.random.default_rng(0)
+    require(
+        isinstance(model, keras.Model),
+        f"the result is {reprlib.repr(model)}; replace the dots, and return the model",
+    )
+    require(
+        model.count_params() == 5233,
+        f"your model has {model.count_params():,} parameters, expected 5,233: a LeakyReLU has none, so keep every "
+        "other layer as it is",
+    )
+    require(
+        getattr(model.layers[-1], "activation", None) is keras.activations.linear,
+        "the model does not end in the dense layer without activation: the loss takes the logit as it is, so the "
+        "LeakyReLU belongs further up",
+    )
+    model.set_weights([w + (w.ndim == 1) * rng.uniform(0, 0.5, w.shape) for w in model.get_weights()])
+    noise = rng.random((8, 32, 32, 3), dtype="float32")
+    smooth = noise[:, :1, :1] * np.linspace(0, 1, 32, dtype="float32")[:, None, None]  # from black to one colour
+    means = [float(np.mean(model(np.broadcast_to(x, noise.shape), training=True))) for x in (noise, smooth)]
+    require(
+        abs(means[0] - means[1]) > 1e-4,
+        f"still blind: in training mode the mean logit is {means[0]:.5f} for noise and {means[1]:.5f} for smooth "
+        "images. Between the last BatchNorm and the pooling stands no activation; one that is only created does not "
+        "count",
+    )

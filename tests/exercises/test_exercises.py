@@ -106,7 +106,7 @@ WHOLE = {"c06.rows"}  # integers are asked for
 OTHERS = {
     "c01.noisy_batch",
     "c01.split",
-    "c02.is_affine",
+    "c02.sees",
     "c03.discriminator_loss",
     "c03.charbonnier",
     "c04.diagnose",
