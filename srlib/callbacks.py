@@ -3,17 +3,16 @@
 They know no class of trainer: any Keras model will do that has `ema`, `generator` and `state`.
 """
 
-import csv
 import dataclasses
-import itertools
 import math
 import pathlib
 import re
 import time
+import traceback
 
 import numpy as np
 
-from . import checkpoints, data, inference, metrics, photos, runtime
+from . import checkpoints, data, inference, metrics, photos, pretrained, runtime
 
 tf = runtime.load_tensorflow()
 import keras
@@ -115,19 +114,12 @@ def origin(trainer, images):
         trainer.train_step(tuple(map(tf.constant, images)))
     except tf.errors.InvalidArgumentError as error:
         found = re.search(r'op "(\w+)"', error.message)
-        trace, names = error.__traceback__, []
-        while trace:
-            owner = trace.tb_frame.f_locals.get("self")
-            names += [owner.name] if isinstance(owner, keras.layers.Layer) and owner is not trainer else []
-            trace = trace.tb_next
-        where = (
-            f", in the layer {names[-1]!r} of {names[0]!r}"
-            if names
-            else ", outside of the layers: in a loss or on the way back"
-        )
-        return f"It begins in the operation {found[1] if found else 'unknown'}{where}"
-    except Exception:  # a trainer that cannot run step by step, for example on several devices
-        pass
+        frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+        names = [owner.name for owner in frames if isinstance(owner, keras.layers.Layer) and owner is not trainer]
+        where = f"the layer {names[-1]!r} of {names[0]!r}" if names else "no layer, but a loss or the way back"
+        return f"It begins in the operation {found[1] if found else 'unknown'}, in {where}"
+    except Exception:  # for example of a trainer on several devices
+        return "Which operation it begins in cannot be told: the step cannot be repeated alone"
     finally:
         tf.debugging.disable_check_numerics()
         keras.config.enable_traceback_filtering()
@@ -149,25 +141,17 @@ class Validation(keras.callbacks.Callback):
 
 
 class Report(keras.callbacks.Callback):
-    """Say how far a training is: a line at the end of a lap, or a progress bar. verbose: as in `training.fit`."""
+    """Say in a line at the end of a lap how far a training is; nothing without `verbose`."""
 
     SHOWN = ("pixel", "perceptual", "adversarial", "d_real", "d_fake")
 
     def __init__(self, history, batch_size, verbose):
         super().__init__()
         self.history, self.batch_size, self.verbose = history, batch_size, verbose
-        total = history.laps.steps - history.laps.start
-        self.bar = (
-            keras.utils.Progbar(total, stateful_metrics=[*self.SHOWN, "val_psnr"], interval=0.5)
-            if runtime.has_bar(verbose)
-            else None
-        )
 
     def on_train_batch_end(self, batch, logs=None):
         laps = self.history.laps
-        if self.bar:
-            self.bar.update(batch + 1, list(self.history.recent([*self.SHOWN, "val_psnr"], 20).items()))
-        elif self.verbose and laps.ends(batch):
+        if self.verbose and laps.ends(batch):
             recent = self.history.recent([*self.SHOWN, "val_psnr", "seconds"], laps.every)
             pace, psnr = recent.pop("seconds"), recent.pop("val_psnr", None)
             words = "  ".join(f"{name} {value:.4f}" for name, value in recent.items())
@@ -188,7 +172,7 @@ class Saving(keras.callbacks.Callback):
         if laps.ends(batch):
             write_history(self.folder / "history.csv", self.history.columns)
             checkpoints.save(self.folder, self.model, laps.step(batch), self.order, self.keep)
-            with runtime.replacing(self.folder / "ema.keras", mode=None) as partial:
+            with runtime.replacing(self.folder / "ema.keras") as partial:
                 self.model.ema.save(partial)
 
 
@@ -199,10 +183,7 @@ def write_history(path, columns):
     the next lap writes all rows again.
     """
     try:
-        with runtime.replacing(path, "w") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(itertools.zip_longest(*columns.values()))
+        pretrained.write_columns(path, columns)
     except OSError as error:
         runtime.say(f"cannot write {path} now ({error}); is it open in another program? The next report tries again")
 
@@ -210,13 +191,11 @@ def write_history(path, columns):
 def read_history(path, steps):
     """The first `steps` rows of what `write_history` wrote, as columns; none where the file is missing."""
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))[:steps]
+        columns = pretrained.read_columns(path)
     except OSError as error:
         runtime.say(f"the history before this step is lost: cannot read {path} ({error})")
         return {}
-    columns = {name: [float(row[name]) if row[name] else None for row in rows] for name in rows[0]} if rows else {}
-    return columns | {"step": [int(step) for step in columns.get("step", [])]}
+    return {name: [int(v) if name == "step" else v for v in column[:steps]] for name, column in columns.items()}
 
 
 class Snapshots(keras.callbacks.Callback):
@@ -234,8 +213,8 @@ class Snapshots(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         step = int(self.model.optimizer.iterations)
         if step and step in self.moments:
-            with runtime.replacing(self.folder / f"{step:07d}.npy") as file:
-                np.save(file, data.to_uint8(inference.predict(self.model.ema, self.lr)))
+            with runtime.replacing(self.folder / f"{step:07d}.npy") as partial:
+                np.save(partial, data.to_uint8(inference.predict(self.model.ema, self.lr)))
 
     def pictures(self):
         """What was kept: a dict from the step to uint8 (2, 128, 128, 3)."""

@@ -54,19 +54,16 @@ def lock(folder):
     The system gives the lock back when a process ends, however it ends. Where a drive knows no locks, there is none.
     """
     folder = runtime.make_folder(folder)
-    held = filelock.FileLock(folder / "training.lock")
-    try:
-        held.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise OSError(
-            f"another process is training in {folder}; wait until it ends, stop it, or name another folder"
-        ) from error
-    except (OSError, NotImplementedError):
-        pass
-    try:
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(filelock.FileLock(folder / "training.lock", timeout=0))
+        except filelock.Timeout as error:
+            raise OSError(
+                f"another process is training in {folder}; wait until it ends, stop it, or name another folder"
+            ) from error
+        except (OSError, NotImplementedError):
+            pass
         yield
-    finally:
-        held.release()
 
 
 def save(folder, trainer, step, order, keep=2):
@@ -143,9 +140,8 @@ def resume(folder, trainer, order=None):
             runtime.say(f"{error}; trying the one before")
             damaged.append(path)
             continue
-        for bad in damaged:
-            for file in bad.parent.glob(f"{bad.name}.*"):
-                file.rename(f"{file}.damaged")
+        for file in [file for bad in damaged for file in bad.parent.glob(f"{bad.name}.*")]:
+            file.rename(f"{file}.damaged")
         runtime.say(f"resumed at step {path.name[5:]} from {path.name}")
         return int(path.name[5:])
     if damaged:

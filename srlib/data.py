@@ -215,7 +215,7 @@ def batches(pixels, batch, steps, seed=0, start=0, flip=True, patch=HR_SIZE):
 
 __getattr__ = runtime.renamed(
     __name__, CELEBA_SIZE="photos.CELEBA_SIZE", MAX_PIXELS="photos.MAX_PIXELS",
-    PORTRAIT_NAMES="photos.PORTRAIT_NAMES", Photos="datasets.Photos", attributes="datasets.attributes",
+    PORTRAIT_NAMES="photos.PORTRAIT_NAMES", Photos="datasets.Photos",
     face_crop="photos.face_crop", find_celeba="datasets.find_celeba", load="datasets.load",
     make_shards="datasets.prepare", portraits="photos.portraits", read_folder="datasets.load",
     read_image="photos.read_image", read_shards="datasets.load", sample="datasets.sample",

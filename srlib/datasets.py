@@ -216,28 +216,6 @@ def _official_split(images, partition):
     )
 
 
-def attributes(source=None, profile=None):
-    """CelebA's 40 attributes of the test images, in the order of `load(source, profile).test`.
-
-    They come from `list_attr_celeba.csv` (Kaggle) or `.txt` (the authors') below the folder, which `prepare` copies.
-    Returns a dict name -> boolean array (N,); an empty one where there is no such file, as in the sample.
-    Raises `ValueError` if the file does not list one of the test images.
-    """
-    source, limit = source or runtime.data_source(), (profile or runtime.profile()).held_out_images
-    folder = None if source == "sample" else _find(source)
-    table = folder and next((path for path in _walk(folder, set()) if path.name.startswith("list_attr_celeba")), None)
-    if not table:
-        return {}
-    index, rows = _read_index(folder) or _plan(folder, (1, 1, limit))[0], _rows(table)
-    header = next(([field for field in row if field != "image_id"] for row in rows if "Eyeglasses" in row), [])
-    known = {pathlib.PurePath(row[0]).stem: row[1:] for row in rows if len(row) == len(header) + 1}
-    test = [pathlib.PurePath(name).stem for name in index["names"]["test"][:limit]]
-    unlisted = [name for name in test if name not in known]
-    if unlisted:
-        raise ValueError(f"{table.name} does not list {len(unlisted)} of the test images, the first is {unlisted[0]}")
-    return dict(zip(header, np.array([known[name] for name in test]).T == "1"))
-
-
 def prepare(source, folder, train=None, held_out=None):
     """Write the faces of a source into `folder`, as a prepared set.
 
@@ -250,10 +228,8 @@ def prepare(source, folder, train=None, held_out=None):
     """
     if any(limit is not None and limit < 1 for limit in (train, held_out)):
         raise ValueError(f"train is {train} and held_out {held_out}; expected at least 1, or None for all")
-    root, folder = _find(source), pathlib.Path(folder).expanduser().resolve()
+    folder, root = pathlib.Path(folder).expanduser().resolve(), _find(source)
     _fill(folder, *_plan(root, (train, held_out, held_out)))
-    for table in root.rglob("list_attr_celeba.*"):
-        (folder / table.name).write_bytes(table.read_bytes())
     return verify(folder)
 
 
@@ -288,7 +264,10 @@ def _fill(folder, index, files):
 def _write_faces(target, files):
     """Write the faces of image files as one `.npy`, complete or not at all; returns its size and SHA-256."""
     start, shape = time.perf_counter(), (len(files), data.HR_SIZE, data.HR_SIZE, 3)
-    with runtime.replacing(target) as file:  # not a memory map: on a full disk, that ends the process
+    with (
+        runtime.replacing(target) as partial,
+        open(partial, "wb") as file,
+    ):  # not a memory map: on a full disk, that ends the process
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for count, face in enumerate(_faces(files), 1):
             file.write(face)
@@ -351,8 +330,6 @@ def verify(folder, largest=None):
 
 def _read_index(folder):
     """`names.json` of a prepared set, finished or not, as a dict; an empty one for any other folder."""
-    if (folder / "train-0000.npy").is_file():
-        raise ValueError(f"{folder} was prepared by a former version; run `srlib prepare` again, for an empty folder")
     path = folder / "names.json"  # its first line holds the SHA-256 of all that follows
     head, _, rest = (path.read_bytes() if path.is_file() else b"").partition(b"\n")
     if FORMAT.encode() not in head:
@@ -364,8 +341,9 @@ def _read_index(folder):
 
 def _write_index(folder, index):
     rest = json.dumps(index, indent=1)[2:]  # behind the opening bracket
-    with runtime.replacing(folder / "names.json", "w") as file:
-        file.write(f'{{"format": "{FORMAT}", "rest": "{hashlib.sha256(rest.encode()).hexdigest()}",\n{rest}')
+    head = f'{{"format": "{FORMAT}", "rest": "{hashlib.sha256(rest.encode()).hexdigest()}",\n'
+    with runtime.replacing(folder / "names.json") as partial:
+        partial.write_text(head + rest, encoding="utf-8", newline="\n")
 
 
 def _sha256(path):

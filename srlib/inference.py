@@ -18,18 +18,25 @@ TILE = 384  # side of a tile in `enlarge`, pixels of the photo: the overlaps cos
 MAX_ENLARGE = 16_000_000  # pixels of a photo for `enlarge`: the result has sixteen times as many, 768 MB
 
 
+def check_lr(lr):
+    """Return a batch of input images as float32 after checking that it is (N, h, w, 3) in [0, 1], h, w >= 8.
+
+    Raises `ValueError` that says what is wanted: a network would turn another range into plausible nonsense.
+    """
+    lr = data.check_images(lr, "lr")
+    if lr.ndim != 4 or min(lr.shape[1:3]) < SMALLEST:
+        raise ValueError(
+            f"lr has shape {lr.shape}; expected (N, h, w, 3) with h, w >= {SMALLEST}. For a single image, pass lr[None]"
+        )
+    return lr
+
+
 def predict(model, lr, batch=20):
     """Apply a generator in batches. lr: float32 (N, h, w, 3) in [0, 1]; returns (N, 4h, 4w, 3), clipped.
 
-    For one large photo, see `enlarge`. Raises `ValueError` for another shape, or for images in another range, which a
-    network would turn into plausible nonsense.
+    For one large photo, see `enlarge`. Raises `ValueError` as `check_lr`.
     """
-    lr = data.check_images(lr, "lr")
-    if lr.ndim != 4 or min(lr.shape[1:3]) < SMALLEST or batch < 1:
-        raise ValueError(
-            f"lr has shape {lr.shape} and batch is {batch}; expected (N, h, w, 3) with h, w >= {SMALLEST}, "
-            "and batch >= 1. For a single image, pass lr[None]"
-        )
+    lr = check_lr(lr)
     if not hasattr(model, "_srlib_run"):  # one graph for all sizes, kept with the model
         signature = tf.TensorSpec((None, None, None, 3), "float32")
         run = functools.partial(model, training=False)  # no lambda: TensorFlow would count all models as one and warn
@@ -95,20 +102,17 @@ def network(name, digest):
     return pretrained.load(name, runtime.best_precision())
 
 
-def enlarge(photo, name="facesr-gan", tile=TILE, verbose="auto", save=None):
+def enlarge(photo, name="facesr-gan", tile=TILE, verbose=True, save=None):
     """Enlarge one photo of any size four times: uint8 (h, w, 3) -> uint8 (4h, 4w, 3).
 
     photo: the path of an image file, or uint8 (h, w, 3), h, w >= 8. name: of a network, as in `pretrained.load`; it
     runs in `runtime.best_precision`. A large photo is cut into tiles of `tile` pixels that overlap by the network's
     receptive radius, so that no seam can show. Memory: the photo, the result (48 bytes a pixel of the photo: 576 MB for
     12 megapixels) and the work on one tile, less than 1 GB however large the photo is; larger tiles waste less on
-    overlaps, and need more. verbose: as in `training.fit`, 0 silent, 1 a progress bar, 2 lines, "auto" a bar in a
-    terminal, else lines; a single tile is over before there is something to say. save: the path of an
-    image file for the result; it replaces an older one whole.
+    overlaps, and need more. verbose: say in about ten lines how far a photo of several tiles is. save: the path of
+    an image file for the result; it replaces an older one whole.
     Raises `ValueError` for a photo of more than `MAX_ENLARGE` pixels, whose result would fill the memory.
     """
-    if verbose not in ("auto", 0, 1, 2):
-        raise ValueError(f"verbose is {verbose!r}; expected 'auto', 0 (silent), 1 (a bar) or 2 (lines)")
     photo = photos.read_image(photo) if isinstance(photo, (str, pathlib.Path)) else data.check_pixels(photo, "photo", 3)
     height, width = photo.shape[:2]
     if height * width > MAX_ENLARGE:
@@ -116,28 +120,15 @@ def enlarge(photo, name="facesr-gan", tile=TILE, verbose="auto", save=None):
             f"the photo has {width}x{height} pixels; the limit is {MAX_ENLARGE:,}: crop it, or enlarge parts of it"
         )
     result = np.empty((data.SCALE * height, data.SCALE * width, 3), "uint8")
+    count, start = -(-height // tile) * -(-width // tile), time.perf_counter()
     tiles = predict_tiles(network(str(name), pretrained.digest(name)), photo, tile)
-    if height > tile or width > tile:
-        tiles = with_progress(
-            tiles, -(-height // tile) * -(-width // tile), verbose, f"{name}, {runtime.best_precision()}"
-        )
-    for y, x, sr in tiles:
+    for done, (y, x, sr) in enumerate(tiles, start=1):
         y, x = data.SCALE * y, data.SCALE * x
         result[y : y + sr.shape[0], x : x + sr.shape[1]] = data.to_uint8(sr)
+        if verbose and count > 1 and done in (*range(0, count, -(-count // 10)), count):
+            left = (time.perf_counter() - start) / done * (count - done) / 60
+            runtime.say(f"tile {done:>3}/{count}  {name}, {runtime.best_precision()}  {left:.1f} min left")
     if save:
-        with runtime.replacing(save, mode=None) as partial:
+        with runtime.replacing(save) as partial:
             Image.fromarray(result).save(partial)
     return result
-
-
-def with_progress(tiles, count, verbose, what):
-    """The same tiles; says how far we are, by a bar or about ten lines."""
-    bar = keras.utils.Progbar(count, unit_name="tile") if runtime.has_bar(verbose) else None
-    started = time.perf_counter()
-    for done, tile in enumerate(tiles, start=1):
-        yield tile  # comes back when it has been used
-        if bar:
-            bar.update(done)
-        elif verbose and (done % -(-count // 10) == 0 or done == count):
-            left = (time.perf_counter() - started) / done * (count - done)
-            runtime.say(f"tile {done:>3}/{count}  {what}  {left / 60:.1f} min left")

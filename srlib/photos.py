@@ -43,15 +43,13 @@ def read_image(path):
         raise ValueError(f"path is a {type(path).__name__}; expected the path of an image file")
     path = pathlib.Path(path).expanduser()
     try:
-        if path.exists() and not path.is_file():
-            raise IsADirectoryError
         with open(path, "rb") as file:  # a path would be mapped by Pillow, which garbles turned TIFFs
             return upright_rgb(file)
     except (FileNotFoundError, IsADirectoryError) as error:
-        what = "does not exist" if isinstance(error, FileNotFoundError) else "is a folder"
-        raise FileNotFoundError(
-            f"no image file at {path}: it {what}. Paths are relative to {pathlib.Path.cwd()}"
-        ) from error
+        words = (
+            f"no image file at {path}: it does not exist, or is a folder. Paths are relative to {pathlib.Path.cwd()}"
+        )
+        raise FileNotFoundError(words) from error
     except Exception as error:  # Pillow's decoders raise many types; each means "unreadable"
         if isinstance(error, OSError) and error.errno:  # the system's, none of Pillow's
             raise OSError(

@@ -166,25 +166,10 @@ def difference(reference, result, gain=4.0):
     return np.clip(0.5 + gain * (after - before), 0, 1)
 
 
-def spectrum(images):
-    """Power spectral density of the luma (BT.601, [0, 1]) under a Hann window, mean over the images: (H, W).
-
-    images: (H, W, 3) or (N, H, W, 3), float in [0, 1] or uint8. Entry [H // 2 + ky, W // 2 + kx] is the mean of
-    |FFT(w (Y - mean Y))|^2 / sum w^2 at ky periods per image downwards and kx to the right; white noise of variance
-    s^2 gives s^2 everywhere. Ratios of two spectra tell which directions a network adds or loses.
-    """
-    images = np.asarray(images)
-    luma = images @ np.array([0.299, 0.587, 0.114]) / (255 if images.dtype == np.uint8 else 1)
-    luma = luma.reshape(-1, *luma.shape[-2:])
-    window = np.outer(*map(np.hanning, luma.shape[1:]))
-    power = np.abs(np.fft.fft2((luma - luma.mean(axis=(1, 2), keepdims=True)) * window)) ** 2
-    return np.fft.fftshift(power.mean(axis=0)) / (window**2).sum()
-
-
-def spectra(powers, caption="", limits=(-60, 0), cmap="magma"):
+def spectra(powers, caption="", limits=(-25, 35), cmap="magma"):
     """Pictures of power spectra in dB, a square of pixels for each frequency, none averaged; returns a `Picture`.
 
-    powers: dict name -> (H, H) of `spectrum`, H a divisor of 256, or ratios of such; those in dB suit
+    powers: dict name -> (H, H) of `metrics.power_spectrum`, H a divisor of 256, or ratios of such; those in dB suit
     `limits=(-15, 15), cmap="RdBu_r"`.
     """
     width, height = 780, 350 * (-(-len(powers) // 2))
@@ -292,38 +277,4 @@ def health(history):
     return figure
 
 
-def advice(history):
-    """What the health panel says, in words, from the last tenth of a history: a list of sentences.
-
-    history: of `fit`. The rules and their limits are the table of chapter 04, section 8.
-    """
-    tenth, rules = max(1, len(history["step"]) // 10), []
-    known = {name: np.array([np.nan if v is None else v for v in column]) for name, column in history.items()}
-    late = {name: float(np.mean(column[-tenth:])) for name, column in known.items()}
-    for player, largest in LARGEST.items():
-        if f"{player}_update" in late:
-            name, update, gradient = player.upper(), late[f"{player}_update"], known[f"{player}_gradient"]
-            grown = len(gradient) >= 20 and np.mean(gradient[-tenth:]) > 10 * np.median(gradient[:-tenth])
-            size = f"{name}'s update is {update:.0e} of its weights"
-            rules += [
-                (update > largest, f"{size}, above {largest:.0e}: divide its learning rate by ten."),
-                (update < 1e-5, f"{size}: it learns nothing; is its rate at its end, or too low?"),
-                (grown, f"{name}'s gradient has grown tenfold: go back one checkpoint and halve its learning rate."),
-            ]
-    said = [sentence for holds, sentence in rules if holds]
-    if "d_real" in late:
-        real, fake = late["d_real"], late["d_fake"]
-        both = f"D(real) is {real:.2f}, D(fake) {fake:.2f}"
-        rules = [
-            (real > 0.95 and fake < 0.05, f"{both}: D wins; lower its rate, use spectral norm, a longer stage one."),
-            (abs(real - fake) < 0.005, f"{both}: D is blind; change its rate, and look for faults in it."),
-            (real < fake, f"{both}: D is wrong; wait, then look for swapped labels."),
-            (not said, f"{both}: a game. Let it run and look at the fixed faces."),
-        ]
-        said += [sentence for holds, sentence in rules if holds][:1]
-    return said or ["Nothing unusual: updates and gradients are in their ranges."]
-
-
-__getattr__ = runtime.renamed(
-    __name__, chooser="widgets.chooser", slider="widgets.slider", weight_explorer="widgets.weight_explorer"
-)
+__getattr__ = runtime.renamed(__name__, slider="widgets.slider", spectrum="metrics.power_spectrum")

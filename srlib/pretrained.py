@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import itertools
 import json
 import pathlib
 
@@ -24,8 +25,8 @@ def _index(folder=None):
 
 
 def _write_index(index, folder):
-    with runtime.replacing(folder / "index.json", "w") as file:
-        file.write(json.dumps(index, indent=1) + "\n")
+    with runtime.replacing(folder / "index.json") as partial:
+        partial.write_text(json.dumps(index, indent=1) + "\n", newline="\n")
 
 
 def names():
@@ -45,19 +46,16 @@ def info(name):
 def path_of(name):
     """The file that `load` reads: shipped weights, or the Keras file of a training of yours.
 
-    Raises `ValueError` for what is neither, `FileNotFoundError` for missing weights.
+    Raises `ValueError` that says what there is, if it is missing.
     """
-    if name in _index():
-        path, advice = FOLDER / info(name)["file"], "install srlib again"
-    else:
-        path, advice = pathlib.Path(name).expanduser(), "no checkpoint has been written there yet"
-        if not path.exists():
-            raise ValueError(
-                f"unknown network {str(name)!r}: no shipped one ({', '.join(names())}), and no file or folder here"
-            )
-        path = path / "ema.keras" if path.is_dir() else path
+    index, own = _index(), pathlib.Path(name).expanduser()
+    path = FOLDER / index[name]["file"] if name in index else own / "ema.keras" if own.is_dir() else own
     if not path.is_file():
-        raise FileNotFoundError(f"the weights {path} are missing: {advice}")
+        raise ValueError(
+            f"unknown network {str(name)!r}: there is no file {path}. Give the name of a shipped one "
+            f"({', '.join(names())}; install srlib again if its file is missing), a file that Keras has saved, or the "
+            "folder of a training, which holds one from its first checkpoint on"
+        )
     return path
 
 
@@ -73,7 +71,7 @@ def load(name, precision="float32"):
     precision: one of `runtime.POLICIES`. float32 gives the numbers of the table on every machine; what
     `runtime.best_precision` says is faster where there is bfloat16, and the mean PSNR stays within .02 dB.
     Shipped weights are compared with the SHA-256 in the index; nothing in a file can execute (no pickle).
-    Raises `ValueError` for an unknown name or precision or a damaged file, `FileNotFoundError` for a missing one.
+    Raises `ValueError` for an unknown name or precision or a damaged file.
     """
     path = path_of(name)
     if name not in _index():
@@ -94,9 +92,7 @@ def load(name, precision="float32"):
 def history(name):
     """The logged training of a network: dict of lists, one entry per 50 steps (means; None where not measured)."""
     info(name)
-    header, *lines = (FOLDER / f"{name}.history.csv").read_text().splitlines()
-    columns = zip(*([float(field) if field else None for field in line.split(",")] for line in lines))
-    return dict(zip(header.split(","), map(list, columns)))
+    return read_columns(FOLDER / f"{name}.history.csv")
 
 
 def snapshots(name):
@@ -119,19 +115,17 @@ def save(name, weights, entry, log, folder=FOLDER, snapshots=None):
     The inverse of `load`, `history` and `snapshots`; `log` is what `training.fit` returns, `snapshots` a dict
     step -> uint8 (2, 128, 128, 3).
     """
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = runtime.make_folder(folder)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **{f"w{i:04d}": np.asarray(w, "float16") for i, w in enumerate(weights)})
     content = buffer.getvalue()
-    with runtime.replacing(folder / f"{name}.npz") as file:
-        file.write(content)
-    with runtime.replacing(folder / f"{name}.history.csv", "w") as file:
-        file.write(_thin_csv(log))
+    with runtime.replacing(folder / f"{name}.npz") as partial:
+        partial.write_bytes(content)
+    write_columns(folder / f"{name}.history.csv", thinned(log))
     if snapshots:
         strip = np.concatenate(list(snapshots.values()), axis=2).reshape(-1, len(snapshots) * data.HR_SIZE, 3)
-        with runtime.replacing(folder / f"{name}.snapshots.png") as file:
-            Image.fromarray(strip).save(file, format="png", optimize=True)
+        with runtime.replacing(folder / f"{name}.snapshots.png") as partial:
+            Image.fromarray(strip).save(partial, optimize=True)
         entry = {**entry, "snapshots": list(snapshots)}
     index, digest = _index(folder), hashlib.sha256(content).hexdigest()
     same = index.get(name, {}).get("sha256") == digest
@@ -148,15 +142,15 @@ def save_repeat(name, val_psnr):
         _write_index(index, FOLDER)
 
 
-def _thin_csv(log, every=50):
-    lines = [",".join(log)]
-    for start in range(0, len(log["step"]), every):  # the last row may stand for fewer steps
-        row = []
-        for key, values in log.items():
-            known = [value for value in values[start : start + every] if value is not None]
-            row.append("" if not known else f"{known[-1] if key == 'step' else sum(known) / len(known):.6g}")
-        lines.append(",".join(row))
-    return "\n".join(lines) + "\n"
+def thinned(log, every=50):
+    """A history with one entry for every 50 steps: the mean of what was measured in them, and their last step."""
+
+    def one(name, values):
+        known = [value for value in values if value is not None]
+        return known[-1] if name == "step" else float(f"{np.mean(known):.6g}") if known else None
+
+    starts = range(0, len(log["step"]), every)  # the last entry may stand for fewer steps
+    return {name: [one(name, values[start : start + every]) for start in starts] for name, values in log.items()}
 
 
 def interpolate(first, second, alpha):
@@ -182,15 +176,34 @@ def read_table(name="benchmark", folder=None):
 
     name: `benchmark` (one row a method on CelebA's test faces), `portraits` (the same on the two bundled portraits),
     `faces` (one row a test face: brightness, contrast, and the PSNR of every method) or `times` (milliseconds a face).
-    Raises `ValueError` for another name, `FileNotFoundError` that says how to make the table.
+    Raises `FileNotFoundError` that says what tables there are, and how to make them.
     """
-    if name not in TABLES:
-        raise ValueError(f"unknown table {name!r}; choose one of {', '.join(TABLES)} (benchmark was called ladder)")
     path = pathlib.Path(folder or FOLDER) / f"{name}.csv"
     if not path.is_file():
-        raise FileNotFoundError(f"the table {path.name} is missing; write it with: srlib evaluate --data FOLDER")
-    with open(path, newline="") as file:
+        raise FileNotFoundError(
+            f"there is no table {path}; `srlib evaluate --data FOLDER` writes the tables {', '.join(TABLES)}"
+        )
+    return read_rows(path)
+
+
+def read_rows(path):
+    """The rows of a CSV file as dicts, numbers as floats."""
+    with open(path, newline="", encoding="utf-8") as file:
         return [{key: number(field) for key, field in row.items()} for row in csv.DictReader(file)]
+
+
+def read_columns(path):
+    """The columns of a CSV file of numbers, a dict of lists; None where a field is empty."""
+    rows = read_rows(path)
+    return {name: [None if row[name] == "" else row[name] for row in rows] for name in rows[0]} if rows else {}
+
+
+def write_columns(path, columns):
+    """Write a dict of lists as CSV, a row an entry; an empty field for None."""
+    with runtime.replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(itertools.zip_longest(*columns.values()))
 
 
 def number(field):
@@ -201,8 +214,6 @@ def number(field):
 
 
 __getattr__ = runtime.renamed(
-    __name__, enlarge="inference.enlarge", ladder="commands.evaluate.benchmark", load_arrays="pretrained.load",
-    markdown_table="commands.evaluate.markdown_table", methods="commands.evaluate.methods",
-    print_table="commands.evaluate.print_table", scores="commands.evaluate.scores",
-    stale="commands.evaluate.stale", times="commands.evaluate.times", total_cost="commands.evaluate.cost",
+    __name__, enlarge="inference.enlarge", ladder="commands.evaluate.benchmark",
+    print_table="commands.evaluate.markdown_table", scores="commands.evaluate.scores",
 )  # fmt: skip

@@ -179,8 +179,8 @@ def claim(name, folder, recipe, photos, seed):
             raise ValueError(
                 f"{folder} holds another training ({'; '.join(differ)}); name another folder, or delete this one"
             )
-    with runtime.replacing(note, "w") as file:
-        file.write(json.dumps(mine, indent=1) + "\n")
+    with runtime.replacing(note) as partial:
+        partial.write_text(json.dumps(mine, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
 def describe(photos):
@@ -229,6 +229,6 @@ def train(name, folder, recipe=None, photos=None, seed=0):
         "val_psnr": round(float(ours.mean()), 3),
         "val_psnr_bicubic": round(float(bicubic.mean()), 3),
     }
-    with runtime.replacing(folder / "entry.json", "w") as file:  # for `srlib evaluate --networks FOLDER`
-        file.write(json.dumps({"name": name} | entry, indent=1) + "\n")
+    with runtime.replacing(folder / "entry.json") as partial:  # for `srlib evaluate --networks FOLDER`
+        partial.write_text(json.dumps({"name": name} | entry, indent=1) + "\n", encoding="utf-8")
     return trainer, history, entry, pictures.pictures()

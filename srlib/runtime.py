@@ -6,6 +6,7 @@ import functools
 import os
 import pathlib
 import platform
+import re
 import secrets
 import shutil
 import sys
@@ -56,12 +57,10 @@ def load_tensorflow(start=True):
     Keras has been told to use another backend.
     """
     if "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = (
-            "tensorflow"  # whatever another project has left in this variable or in keras.json
-        )
+        os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever is left in this variable or in keras.json
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with silent_descriptor(2):
+        with silent_stderr():
             import tensorflow as tf
 
             if start:
@@ -94,21 +93,19 @@ def renamed(module, **names):
 
 
 @contextlib.contextmanager
-def silent_descriptor(number):
-    """Let what is written to a file descriptor vanish while the block runs."""
+def silent_stderr():
+    """Let what libraries of C++ write to file descriptor 2 vanish while the block runs."""
     try:
-        saved, nowhere = os.dup(number), os.open(os.devnull, os.O_WRONLY)
+        saved = os.dup(2)
     except OSError:  # a process without a console: nobody would see it
         yield
         return
-    if sys.stderr is not None:
-        sys.stderr.flush()
     try:
-        os.dup2(nowhere, number)
-        yield
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+            yield
     finally:
-        os.dup2(saved, number)
-        os.close(nowhere)
+        os.dup2(saved, 2)
         os.close(saved)
 
 
@@ -162,30 +159,28 @@ def data_source():
     return variable("SRLIB_DATA") or ("celeba" if profile().name == "full" else "sample")
 
 
+KAGGLE = pathlib.Path("/kaggle/working")  # what lies there is kept, and published with the notebook
+
+
 def home():
     """Folder for what is precious, checkpoints: `SRLIB_HOME`, else `/kaggle/working/srlib` or `~/.cache/srlib`.
 
     Set `SRLIB_HOME` to a Google Drive folder to keep them when Colab disconnects. Raises `OSError` that says
     so if the folder cannot be made.
     """
-    kaggle = pathlib.Path("/kaggle/working")
-    return make_folder(variable("SRLIB_HOME") or (kaggle / "srlib" if kaggle.is_dir() else user_cache()), "SRLIB_HOME")
+    return make_folder(variable("SRLIB_HOME") or (KAGGLE / "srlib" if KAGGLE.is_dir() else user_cache()), "SRLIB_HOME")
 
 
 def cache():
     """Folder for what can be made again, prepared faces: `SRLIB_CACHE`, else on the local disk, and never published."""
-    kaggle = pathlib.Path("/kaggle/working").is_dir()  # what lies below it is published with the notebook
-    return make_folder(
-        variable("SRLIB_CACHE") or (f"{tempfile.gettempdir()}/srlib" if kaggle else user_cache()), "SRLIB_CACHE"
-    )
+    local = pathlib.Path(tempfile.gettempdir(), "srlib") if KAGGLE.is_dir() else user_cache()
+    return make_folder(variable("SRLIB_CACHE") or local, "SRLIB_CACHE")
 
 
 def user_cache():
     """`~/.cache/srlib`, or a temporary folder for somebody without a home, as in some containers."""
-    try:
-        return pathlib.Path.home() / ".cache" / "srlib"
-    except RuntimeError:
-        return pathlib.Path(tempfile.gettempdir()) / "srlib"
+    folder = os.path.expanduser("~/.cache")  # as it stands for a user without a home
+    return pathlib.Path(tempfile.gettempdir() if folder.startswith("~") else folder, "srlib")
 
 
 def make_folder(folder, name="another folder"):
@@ -217,57 +212,48 @@ def patiently(action, seconds=5.0):
         try:
             return action()
         except Exception as error:
-            denied = (
-                isinstance(error, PermissionError) or type(error).__name__ == "PermissionDeniedError"
-            )  # Python's, TensorFlow's
+            denied = type(error).__name__ in ("PermissionError", "PermissionDeniedError")  # Python's, TensorFlow's
             if not denied or time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
 
 
 @contextlib.contextmanager
-def replacing(path, mode="wb"):
-    """Open a file for writing beside `path` and rename it at the end: a kill or a full disk leaves the old one whole.
+def replacing(path):
+    """A path beside `path`, to be written to and renamed at the end: a kill or a full disk leaves the old file whole.
 
-    mode: as in `open`; None gives the path of the partial file instead, which ends like `path`.
+    It ends like `path`, for what writes a file by its suffix.
     """
     path = pathlib.Path(path)
     partial = path.with_name(f"{path.stem}.{os.getpid()}-{secrets.token_hex(3)}.partial{path.suffix}")
     try:
-        if mode is None:
-            yield partial
-        else:
-            text = {} if "b" in mode else {"newline": "", "encoding": "utf-8"}
-            with open(partial, mode, **text) as file:
-                yield file
+        yield partial
         patiently(lambda: partial.replace(path))
     finally:
         partial.unlink(missing_ok=True)
-
-
-def has_bar(verbose):
-    """Whether `verbose` asks for a progress bar: 1, or "auto" in a terminal."""
-    return verbose == 1 or (verbose == "auto" and sys.stdout is not None and sys.stdout.isatty())
 
 
 CPU_INFO = pathlib.Path("/proc/cpuinfo")  # where Linux lists what its processor can do
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # units for bfloat16 products; without them it would be emulated
 
 
+def hardware():
+    """What computes here, the GPU, else the processor: its name as far as it is known, and whether it has bfloat16."""
+    config = load_tensorflow().config
+    for gpu in config.list_physical_devices("GPU"):
+        details = config.experimental.get_device_details(gpu)
+        return details.get("device_name", "GPU"), details.get("compute_capability", (0, 0)) >= (8, 0)
+    try:
+        text = CPU_INFO.read_text()
+    except OSError:  # not Linux: nothing is known, and float32 is right everywhere
+        text = ""
+    names = [*re.findall(r"model name\s*: (.+)", text), platform.processor(), platform.machine()]
+    return next(filter(None, names)), not BFLOAT16_FLAGS.isdisjoint(text.split())
+
+
 def processor():
     """Name of what computes here: the GPU, else the processor, as far as the system tells."""
-    tf = load_tensorflow()
-    for gpu in tf.config.list_physical_devices("GPU"):
-        return tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
-    try:
-        names = [
-            line.partition(":")[2].strip()
-            for line in CPU_INFO.read_text().splitlines()
-            if line.startswith("model name")
-        ]
-    except OSError:  # not Linux
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
+    return hardware()[0]
 
 
 @functools.cache
@@ -277,15 +263,7 @@ def best_precision():
     bfloat16 has float32's exponent, so nothing overflows; it pays on CPUs with AVX512_BF16 or AMX and
     on GPUs of compute capability 8.0 and later. float16 would overflow at 65,504, and is not offered.
     """
-    tf = load_tensorflow()
-    for gpu in tf.config.list_physical_devices("GPU"):
-        capability = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
-        return "mixed_bfloat16" if capability >= (8, 0) else "float32"
-    try:
-        flags = CPU_INFO.read_text().split()
-    except OSError:  # not Linux: nothing is known, and float32 is right everywhere
-        return "float32"
-    return "mixed_bfloat16" if BFLOAT16_FLAGS.intersection(flags) else "float32"
+    return "mixed_bfloat16" if hardware()[1] else "float32"
 
 
 POLICIES = ("float32", "mixed_bfloat16")
@@ -308,20 +286,6 @@ def precision(policy):
         yield
     finally:
         keras.config.set_dtype_policy(previous)
-
-
-def peak_memory():
-    """Megabytes of memory that this process held at its peak; NaN where the system does not tell (Windows)."""
-    try:
-        status = pathlib.Path("/proc/self/status").read_text()  # `getrusage` would begin at the parent's peak
-        return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
-    except (OSError, IndexError):
-        pass
-    try:
-        import resource
-    except ImportError:
-        return float("nan")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def setup(seed=0):

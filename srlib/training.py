@@ -260,7 +260,7 @@ class Pull(keras.callbacks.Callback):
 
 def fit(
     trainer, pixels, steps, batch, val=None, folder=None, seed=0, every=100, patch=data.HR_SIZE, keep=2,
-    verbose="auto", callbacks=(),
+    verbose=True, callbacks=(),
 ):  # fmt: skip
     """Train for `steps` batches and return the history, a dict of lists with one entry a step.
 
@@ -269,15 +269,14 @@ def fit(
     and of the one that is trained (val_psnr_raw), a report, and, with a `folder`, the history as `history.csv`, the
     EMA generator as `ema.keras`, and a checkpoint, of which the last `keep` stay. If `folder` holds one, training goes
     on from there; up to rounding it ends as if it had never stopped, and with the same bits under
-    `runtime.deterministic()` on a CPU. verbose: as in Keras, 0 silent, 1 a progress bar, 2 a line at every report;
-    "auto" is a bar in a terminal, else lines. callbacks: Keras callbacks; what they add to a step's `logs` is in the
-    history, too.
+    `runtime.deterministic()` on a CPU. verbose: write the report, a line. callbacks: Keras callbacks; what they add to
+    a step's `logs` is in the history, too.
 
     Raises `FloatingPointError` at the first step with a loss, gradient or update that is not finite, before
     it is saved; `OSError` if a checkpoint cannot be written, or another process trains in `folder`; `ValueError` for
     bad arguments, a foreign checkpoint, or a folder in which all are damaged. Taught in chapter 04.
     """
-    check_arguments(trainer, pixels, steps, batch, val, every, keep, verbose)
+    check_arguments(trainer, pixels, steps, batch, val, every, keep)
     order = {"seed": seed, "batch": batch, "patch": patch, "images": len(pixels)}
     with checkpoints.lock(folder) if folder else contextlib.nullcontext():
         start = checkpoints.resume(folder, trainer, order) if folder else 0
@@ -297,7 +296,7 @@ def own_callbacks(history, pixels, order, val, folder, keep, verbose):
     return own + ([Saving(history, folder, order, keep)] if folder else [])
 
 
-def check_arguments(trainer, pixels, steps, batch, val, every, keep, verbose):
+def check_arguments(trainer, pixels, steps, batch, val, every, keep):
     """Raise `ValueError` for arguments of `fit` that cannot work."""
     if not all(getattr(trainer, name, None) for name in ("optimizer", "ema", "state")):
         raise ValueError(f"trainer is {trainer!r}; expected a compiled PixelTrainer or GANTrainer")
@@ -307,13 +306,11 @@ def check_arguments(trainer, pixels, steps, batch, val, every, keep, verbose):
     for name, value in {"steps": steps, "batch": batch, "every": every, "keep": keep}.items():
         if not isinstance(value, (int, np.integer)) or value < 1:
             raise ValueError(f"{name} is {value!r}; expected a whole number, at least 1")
-    if verbose not in ("auto", 0, 1, 2):
-        raise ValueError(f"verbose is {verbose!r}; expected 'auto', 0 (silent), 1 (a bar) or 2 (lines)")
 
 
 __getattr__ = runtime.renamed(
     __name__, RECIPES="recipes.RECIPES", Recipe="recipes.Recipe", SNAPSHOTS="recipes.SNAPSHOTS",
-    advice="plotting.advice", build_trainer="recipes.build_trainer",
+    build_trainer="recipes.build_trainer",
     load_checkpoint="checkpoints.restore", predict="inference.predict", predict_tiles="inference.predict_tiles",
     reach="inference.receptive_radius", resume="checkpoints.resume", save_checkpoint="checkpoints.save",
     train_rung="recipes.train", write_history="callbacks.write_history",

@@ -19,7 +19,7 @@ def test_the_guard_names_the_term_and_keeps_the_last_good_checkpoint(stage, term
     with pytest.raises(FloatingPointError) as caught:
         training.fit(broken, PIXELS, 12, folder=tmp_path, **ARGUMENTS)
     said = str(caught.value)
-    assert f"step 5: the term {term!r} became" in said and "outside of the layers" in said
+    assert f"step 5: the term {term!r} became" in said and "in no layer, but a loss or the way back" in said
     assert "step-4; remove the cause and call fit again" in said
     assert [path.name for path in checkpoints.saved(tmp_path)] == ["step-4"]
 
@@ -56,13 +56,9 @@ def test_a_kill_between_a_checkpoint_and_its_snapshot_costs_no_snapshot(tmp_path
     assert np.load(tmp_path / "0000004.npy").shape == (2, 128, 128, 3)
 
 
-@pytest.mark.slow
-def test_progress_is_a_bar_lines_or_nothing(capsys):
-    said = {}
-    for verbose in ("auto", 0, 1, 2):
+def test_progress_is_a_line_a_lap_or_nothing(capsys):
+    for verbose in (False, True):
         training.fit(make("pixel"), PIXELS, 4, val=PIXELS[:2], **{**ARGUMENTS, "verbose": verbose})
-        said[verbose] = capsys.readouterr().out
-    assert said[0] == "" and re.search(r"4/4.*step.*pixel: .*val_psnr: ", said[1].splitlines()[-1])
-    for text in (said[2], said["auto"]):  # the output is captured, hence no terminal
-        (line,) = text.splitlines()
-        assert re.fullmatch(r"step +4/4  pixel [\d.]+  val [\d.]+ dB  \d+ images/s  0.0 min left", line)
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == verbose
+    assert re.fullmatch(r"step +4/4  pixel [\d.]+  val [\d.]+ dB  \d+ images/s  0.0 min left", lines[0])

@@ -76,29 +76,16 @@ def test_a_killed_training_ends_with_the_same_bits(stage, tmp_path):
 
 
 @pytest.mark.slow
-def test_resume_restores_everything_and_keeps_the_last_few(tmp_path):
-    """Without `deterministic`, up to rounding; random layers, the EMA, both optimizers and the history included."""
+def test_a_state_holds_every_variable_that_a_step_changes():
+    """Of random layers, too: a checkpoint holds the state, and nothing else."""
 
     def network():
         inputs = keras.Input((None, None, 3))
         x = keras.layers.Dropout(0.5)(keras.layers.Conv2D(48, 3, padding="same")(inputs))
         return keras.Model(inputs, models.PixelShuffle(4)(x), name="noisy")
 
-    straight, resumed = make("gan", network=network), make("gan", network=network)
-    history = training.fit(straight, PIXELS, 10, **ARGUMENTS)
-    training.fit(make("gan", network=network), PIXELS, 8, folder=tmp_path, **ARGUMENTS)
-    again = training.fit(resumed, PIXELS, 10, folder=tmp_path, **ARGUMENTS)
-    for one, other in zip(values(straight.state()), values(resumed.state())):
-        np.testing.assert_allclose(one, other, rtol=2e-3, atol=1e-5)
-    assert again["step"] == history["step"]
-    np.testing.assert_allclose(again["pixel"], history["pixel"], rtol=1e-3)
-    assert [path.name for path in checkpoints.saved(tmp_path)] == ["step-8", "step-10"]
-
-
-@pytest.mark.slow
-def test_a_state_holds_every_variable_that_a_step_changes():
     for judge in (None, lambda: models.srgan_discriminator(4)):
-        trainer = make("gan", discriminator=judge)
+        trainer = make("gan", discriminator=judge, network=network)
         before = values(trainer.variables)
         training.fit(trainer, PIXELS, 1, **ARGUMENTS)
         in_state = {id(variable) for variable in trainer.state()}
@@ -179,24 +166,6 @@ def test_where_all_are_damaged_nothing_begins_anew(trained):
         checkpoints.restore(trained / "step-8", fresh)
 
 
-def test_no_flipped_bit_passes_as_another_state(trained):
-    trainer, rng, refused = make("pixel"), np.random.default_rng(0), 0
-    checkpoints.restore(trained / "step-8", trainer)
-    expected = values(trainer.state())
-    for path in sorted(trained.glob("step-8.*")):
-        content = path.read_bytes()
-        for place in rng.integers(0, len(content), 20):
-            path.write_bytes(content[:place] + bytes([content[place] ^ (1 << rng.integers(8))]) + content[place + 1 :])
-            try:
-                checkpoints.restore(trained / "step-8", trainer)
-            except ValueError as error:
-                assert "step-8" in str(error)
-                refused += 1
-            assert_same(expected, values(trainer.state()))
-        path.write_bytes(content)
-    assert refused > 20
-
-
 @pytest.mark.parametrize("error", [tf.errors.PermissionDeniedError(None, None, "no"), OSError(5, "I/O error")])
 def test_a_checkpoint_that_cannot_be_read_now_is_not_called_damaged(error, trained, monkeypatch):
     """A drive that has gone: the file may be whole, and stays where it is."""
@@ -229,7 +198,7 @@ def test_a_folder_of_the_former_format_is_refused_and_left_alone(name, tmp_path)
 
 @pytest.mark.slow
 def test_what_differs_from_before_is_said(trained, capsys):
-    """Another order of the batches, a lowered learning rate: what `advice` tells the learner to do."""
+    """Another order of the batches, a lowered learning rate: what the health panel asks for."""
     training.fit(make("gan"), PIXELS, 4, folder=trained / "gan", **ARGUMENTS)
     lower = make("gan", rate=1e-4, d_rate=5e-4)
     training.fit(lower, PIXELS, 6, folder=trained / "gan", seed=3, **ARGUMENTS)

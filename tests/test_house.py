@@ -8,12 +8,11 @@ import sys
 import pytest
 
 import srlib
-from srlib import runtime
 
 ROOT = pathlib.Path(srlib.__file__).parent
 FILES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sorted(ROOT.rglob("*.py"))}
 FLOORS = [  # from the ground up: a module imports from lower floors only
-    "__init__", "runtime", "data", "photos", "datasets vgg", "losses", "models metrics plotting", "pretrained",
+    "__init__", "runtime", "data", "photos", "datasets vgg", "losses", "models metrics plotting judges", "pretrained",
     "inference", "checkpoints", "callbacks", "training", "recipes", "widgets exercises commands", "__main__",
 ]  # fmt: skip
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}
@@ -94,7 +93,3 @@ def test_a_former_name_leads_to_the_new_one():
             assert hasattr(found, last), new
         with pytest.raises(AttributeError, match="there is no such name"):
             module.nothing
-    for former, new in srlib.FORMER.items():
-        with pytest.raises(ImportError, match=f"srlib.{former} is srlib.{new} now"):
-            getattr(srlib, former)
-    assert not hasattr(srlib, "nothing") and runtime.POLICIES

@@ -170,8 +170,8 @@ def test_what_is_no_whole_image_is_named(tmp_path):
 @pytest.mark.parametrize(
     "path, kind, words",
     [
-        ("nowhere.png", FileNotFoundError, "nowhere.png: it does not exist"),
-        (".", FileNotFoundError, "it is a folder"),
+        ("nowhere.png", FileNotFoundError, "nowhere.png: it does not exist, or is a folder"),
+        (".", FileNotFoundError, "or is a folder"),
         (gradient(), ValueError, "path is a ndarray"),
     ],
 )

@@ -64,14 +64,14 @@ def test_damaged_weights_are_refused_by_name(copy):
 
 def test_missing_weights_are_named(copy):
     (copy / "facesr.npz").unlink()
-    with pytest.raises(FileNotFoundError, match="facesr.npz"):
+    with pytest.raises(ValueError, match="no file .*facesr.npz.*install srlib again"):
         pretrained.load("facesr")
 
 
 def test_what_is_saved_comes_back(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     model = models.GENERATORS["srcnn"]()
-    log = {"step": list(range(1, 131)), "pixel": [0.5] * 130, "val_psnr": [None] * 129 + [20.0]}
+    log = {"step": list(range(1, 131)), "pixel": list(range(130)), "val_psnr": [None] * 129 + [20.0]}
     snapshots = {step: np.random.default_rng(step).integers(0, 256, (2, 128, 128, 3), "uint8") for step in (5, 100)}
     pretrained.save("srcnn", model.get_weights(), {"parameters": 1}, log, tmp_path, snapshots)
     again = pretrained.load("srcnn")
@@ -79,7 +79,7 @@ def test_what_is_saved_comes_back(tmp_path, monkeypatch):
         np.testing.assert_allclose(a, b, atol=1e-3)
     assert pretrained.history("srcnn") == {
         "step": [50.0, 100.0, 130.0],
-        "pixel": [0.5] * 3,
+        "pixel": [24.5, 74.5, 114.5],
         "val_psnr": [None, None, 20.0],
     }
     assert list(pretrained.snapshots("srcnn")) == [5, 100]
@@ -106,7 +106,7 @@ def test_your_own_network_is_a_file_or_the_folder_of_its_training(tmp_path):
     with pytest.raises(ValueError, match="ema.keras is no generator"):
         pretrained.load(tmp_path)
     (tmp_path / "ema.keras").unlink()
-    with pytest.raises(FileNotFoundError, match="no checkpoint has been written"):
+    with pytest.raises(ValueError, match="no file .*ema.keras. .* from its first checkpoint on"):
         pretrained.load(tmp_path)
 
 
@@ -124,7 +124,8 @@ def test_interpolation_mixes_the_weights_of_one_architecture():
 
 
 def test_a_table_that_is_not_there_says_how_to_make_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match="benchmark.csv is missing.*srlib evaluate --data"):
-        pretrained.read_table("benchmark", tmp_path)
-    with pytest.raises(ValueError, match="unknown table 'ladder'; choose one of benchmark, .*called ladder"):
-        pretrained.read_table("ladder")
+    for words in (["benchmark", tmp_path], ["ladder"]):
+        with pytest.raises(
+            FileNotFoundError, match=f"no table .*{words[0]}.csv; `srlib evaluate .* benchmark, portraits"
+        ):
+            pretrained.read_table(*words)

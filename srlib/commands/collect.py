@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import io
 import json
 import pathlib
 import pkgutil
@@ -131,8 +130,8 @@ def main(arguments=None):
             key=lambda name: (name not in ("file", "note"), name[0] != "c", name[:3]),
         )
         with (
-            runtime.replacing(options.csv) as file,
-            io.TextIOWrapper(file, "utf-8-sig", "backslashreplace", "") as text,
+            runtime.replacing(options.csv) as partial,
+            open(partial, "w", encoding="utf-8-sig", errors="backslashreplace", newline="") as text,
         ):
             csv.writer(text).writerows(
                 [names, *([re.sub(r"^(?=\s*[=+\-@])", "'", row.get(name, "")) for name in names] for row in rows)]

@@ -2,8 +2,13 @@
 
     srlib distribute facesr-light --folder runs/two --workers 2
 
-starts two worker processes on this machine. On a cluster, start the same command on every machine with `--hosts` and
-`--index`, or with the variable `TF_CONFIG`. The trainers of `training` run in it unchanged.
+starts two worker processes on this machine. On a cluster, start it without `--workers` on every machine, each with its
+own value of TensorFlow's variable, for worker 1 of two:
+
+    TF_CONFIG='{"cluster": {"worker": ["node1:20000", "node2:20000"]}, "task": {"type": "worker", "index": 1}}'
+
+Worker 0 is the chief: it validates, reports, reads and writes the checkpoints. The trainers of `training` run
+unchanged.
 """
 
 import argparse
@@ -30,19 +35,6 @@ LOST = 3  # exit code of a worker that has lost the others
 # --- who takes part --------------------------------------------------------------------------------
 
 
-def tf_config(hosts, index):
-    """The value of `TF_CONFIG` for worker `index`. hosts: a list of "address:port", the same for every worker.
-
-    Worker 0 is the chief: it validates, reports, reads and writes the checkpoints. Raises `ValueError` for an index
-    that no host has, or a host without a port.
-    """
-    if not 0 <= index < len(hosts) or not all(":" in host for host in hosts):
-        raise ValueError(
-            f"hosts is {hosts} and index {index}; expected address:port for each, and an index below {len(hosts)}"
-        )
-    return json.dumps({"cluster": {"worker": list(hosts)}, "task": {"type": "worker", "index": index}})
-
-
 def start_workers(count, command, env=None, **options):
     """Start `command` `count` times on this machine, each with its `TF_CONFIG` and its share of the cores.
 
@@ -57,7 +49,7 @@ def start_workers(count, command, env=None, **options):
             env={
                 "TF_NUM_INTRAOP_THREADS": str(max(1, os.cpu_count() // count)),
                 **(env or os.environ),
-                "TF_CONFIG": tf_config(hosts, index),
+                "TF_CONFIG": json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}),
             },
             **options,
         )
@@ -156,32 +148,6 @@ def average_gradients(optimizer, replicas):
     optimizer.apply = apply
 
 
-def shards(context, pixels, batch, steps, seed, start, patch):
-    """The part of every global batch that this worker's replicas see, a `tf.data.Dataset` with an element a replica.
-
-    context: `tf.distribute.InputContext`. The batch of a step is `data.batch_at`'s, cut into equal slices, so that
-    any number of workers sees together what one device would see alone: lr, float32 (batch / replicas, patch / 4,
-    patch / 4, 3), and hr, (batch / replicas, patch, patch, 3); replicas has to divide batch. It repeats, for without
-    an end the workers need not ask each other at every step whether all have a batch left.
-    """
-    size = batch // context.num_replicas_in_sync
-    local = context.num_replicas_in_sync // context.num_input_pipelines
-    first = context.input_pipeline_id * local * size
-
-    def slices(lr, hr):
-        return tuple(
-            tf.reshape(images[first : first + local * size], (local, size, *images.shape[1:])) for images in (lr, hr)
-        )
-
-    return (
-        data.batches(pixels, batch, steps, seed=seed, start=start, patch=patch)
-        .map(slices)
-        .unbatch()
-        .repeat()
-        .prefetch(2 * local)
-    )
-
-
 def train(name, folder, recipe, photos, strategy, precision=None, every=250, timeout=300):
     """`training.fit` by a recipe on the replicas of a strategy: the same batches, history, guard and checkpoints.
 
@@ -222,14 +188,16 @@ def train(name, folder, recipe, photos, strategy, precision=None, every=250, tim
                 variable.assign(tf.Variable(variable.value))
         for optimizer in (trainer.optimizer, getattr(trainer, "d_optimizer", trainer.optimizer)):
             average_gradients(optimizer, replicas)
+        size = recipe.batch // replicas
         history = callbacks.History(callbacks.Laps(start, recipe.steps, every), folder if chief else None)
-        mine = (photos.val[:100], folder, 2, "auto") if chief else (None, None, 2, 0)  # keep 2; verbose
+        mine = (photos.val[:100], folder, 2, True) if chief else (None, None, 2, False)  # keep 2; verbose
         told = keras.callbacks.CallbackList(training.own_callbacks(history, photos.train, order, *mine), model=trainer)
-        shares = strategy.distribute_datasets_from_function(
-            lambda context: shards(context, photos.train, recipe.batch, recipe.steps, 0, start, recipe.patch)
-        )
         told.on_train_begin()
-        for index, images in zip(range(recipe.steps - start), shares):
+        batches = data.batches(photos.train, recipe.batch, recipe.steps, start=start, patch=recipe.patch)
+        for index, pair in enumerate(batches):  # equal slices: any number of replicas sees what one would see alone
+            images = strategy.experimental_distribute_values_from_function(
+                lambda context: tuple(part[size * context.replica_id_in_sync_group :][:size] for part in pair)
+            )
             with wait(f"in step {start + index + 1}"):
                 logs = {name: value.numpy() for name, value in step(images).items()}
             told.on_train_batch_end(index, logs)
@@ -243,8 +211,6 @@ def main(arguments):
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workers", type=int, default=0, help="start so many worker processes on this machine")
     where.add_argument("--replicas", type=int, default=1, help="logical devices into which this CPU is divided")
-    where.add_argument("--hosts", help="address:port of every worker, separated by commas, instead of TF_CONFIG")
-    parser.add_argument("--index", type=int, default=0, help="which of the hosts this is, from 0 on; 0 is the chief")
     parser.add_argument("--timeout", type=int, default=300, help="seconds to wait for the other workers (default: 300)")
     parser.add_argument("--data", help="sample, celeba or a folder (default: SRLIB_DATA)")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="of the recipe, for all workers")
@@ -256,8 +222,6 @@ def main(arguments):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `supervise` ends the workers first
         command = [sys.executable, "-m", "srlib", "distribute", *arguments, "--workers", "0"]  # the last one counts
         return int(any(supervise(start_workers(options.workers, command))))
-    if options.hosts:
-        os.environ["TF_CONFIG"] = tf_config(options.hosts.split(","), options.index)
     strategy = connect(options.replicas, options.timeout)
     photos = datasets.load(options.data, dataclasses.replace(runtime.PROFILES["full"], train_images=None))
     train(options.name, options.folder, recipe, photos, strategy, timeout=options.timeout)

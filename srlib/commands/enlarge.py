@@ -21,7 +21,7 @@ def main(arguments):
     files = []
     for name in map(pathlib.Path, options.photo):
         files += datasets.photo_files(name)[0] if name.is_dir() else [name]
-    done, failed = 0, []
+    done, failed = 0, 0
     for file in files:
         try:
             photo = photos.read_image(file)
@@ -37,10 +37,9 @@ def main(arguments):
                 runtime.say(f"{file} ({part.shape[1]}x{part.shape[0]}) -> {target}")
                 done += 1
         except (OSError, ValueError) as error:  # the others may be possible
-            failed.append(str(error))
-    for words in failed:
-        runtime.say(words)
-    runtime.say(f"{done} enlarged by {options.model}" + (f", {len(failed)} not" if failed else ""))
+            failed += 1
+            runtime.say(str(error))
+    runtime.say(f"{done} enlarged by {options.model}" + (f", {failed} not" if failed else ""))
     return int(bool(failed))
 
 

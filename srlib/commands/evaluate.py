@@ -253,7 +253,7 @@ def write_tables(folder, tables):
     """Write a dict name -> rows as `FOLDER/NAME.csv`: all of them, or, if the drive refuses one, none."""
     with contextlib.ExitStack() as stack:
         for name, rows in tables.items():
-            partial = stack.enter_context(runtime.replacing(folder / f"{name}.csv", None))
+            partial = stack.enter_context(runtime.replacing(folder / f"{name}.csv"))
             with open(partial, "w", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerows([rows[0], *(map(field, row.values()) for row in rows)])
 

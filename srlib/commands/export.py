@@ -26,8 +26,10 @@ With LiteRT, which also runs on phones (`pip install ai-edge-litert numpy pillow
 """
 
 import argparse
+import contextlib
 import functools
-import importlib.util
+import importlib
+import io
 import os
 import pathlib
 import tempfile
@@ -44,8 +46,6 @@ FORMATS = {  # name: how the name of such a file ends
     "savedmodel": "-savedmodel",  # a folder
     "onnx": ".onnx",
     "litert": ".tflite",
-    "litert-float16": "-float16.tflite",  # weights in half precision, sums in float32
-    "litert-int8": "-int8.tflite",  # weights in 8 bits, activations in 8 bits as each layer finds their range
 }
 
 
@@ -57,24 +57,22 @@ def optional(module, packages):
         raise ImportError(f"{module} cannot be imported: pip install {packages} ({error})") from error
 
 
-def save(model, path, format):
-    """Write a generator in one of `FORMATS`, float32, for any image size; returns the path.
+def save(model, path):
+    """Write a generator in the format that `path` ends like, one of `FORMATS`, for any image size; returns the path.
 
-    model: any generator of `srlib.models` (a Keras functional model), in whatever precision it was built.
-    path: ends in .onnx or .tflite as the format asks; for a SavedModel, a folder that does not exist yet. It is made
-    in a temporary folder beside it and renamed, so that nothing incomplete ever has its name.
-    Raises `ValueError` for an unknown format or another ending, `FileExistsError` rather than overwrite, `ImportError`
-    that says what to install, and `OSError` for what the drive or the converter refuses.
+    model: any generator of `srlib.models` (a Keras functional model), in whatever precision it was built; the file
+    computes in float32. path: must not exist yet. It is made in a temporary folder beside it and renamed, so that
+    nothing incomplete ever has its name.
+    Raises `ValueError` for another ending, `FileExistsError` rather than overwrite, `ImportError` that says what to
+    install, and `OSError` for what the drive or the converter refuses.
     """
     path = pathlib.Path(path).expanduser()
-    suffix = pathlib.Path("name" + FORMATS.get(format, ".unknown")).suffix
-    if path.suffix != suffix and (suffix or path.suffix in (".onnx", ".tflite")):
-        raise ValueError(
-            f"format {format!r} does not go with a file named {path.name!r}; choose one of "
-            + ", ".join(f"{name} (NAME{ending})" for name, ending in FORMATS.items())
-        )
+    if not path.name.endswith(tuple(FORMATS.values())):
+        choices = ", ".join(f"NAME{ending} ({name})" for name, ending in FORMATS.items())
+        raise ValueError(f"no format goes with {path.name!r}; choose one of {choices}")
     if path.exists():
         raise FileExistsError(f"{path} exists already; remove it, or choose another path")
+    format = {".onnx": "onnx", ".tflite": "litert"}.get(path.suffix, "tf_saved_model")  # as Keras calls it
     if format == "onnx":
         optional("tf2onnx", "tf2onnx onnxruntime")  # for Keras
     runtime.make_folder(path.parent)
@@ -82,25 +80,19 @@ def save(model, path, format):
         with (
             tempfile.TemporaryDirectory(prefix=f"{path.name}.", suffix=".partial", dir=path.parent) as folder,
             warnings.catch_warnings(action="ignore"),
-            runtime.silent_descriptor(2),  # the converters' progress, which is no news
+            contextlib.redirect_stdout(io.StringIO()),
+            runtime.silent_stderr(),  # the converters' progress, which is no news
         ):
-            made, twin = pathlib.Path(folder) / "made", models.recast(model, "float32")
-            for layer in twin.layers if suffix == ".tflite" else ():  # which loses count of the channels in Keras' way
+            made, twin = pathlib.Path(folder) / f"made{path.suffix}", models.recast(model, "float32")
+            for layer in twin.layers if format == "litert" else ():  # it loses count of the channels in Keras' way
                 if isinstance(layer, tf.keras.layers.UpSampling2D) and layer.interpolation == "nearest":
                     layer.call = lambda x, factors=layer.size: tf.image.resize(x, tf.shape(x)[1:3] * factors, "nearest")
             twin(np.zeros((1, 8, 8, 3), "float32"))  # Keras exports only what has been called
-            twin.export(str(made), format="onnx" if format == "onnx" else "tf_saved_model", verbose=False)
-            if suffix == ".tflite":
-                converter = tf.lite.TFLiteConverter.from_saved_model(str(made))
-                converter.optimizations = [] if format == "litert" else [tf.lite.Optimize.DEFAULT]
-                converter.target_spec.supported_types = [tf.float16] if format == "litert-float16" else []
-                (made := made.with_suffix(suffix)).write_bytes(converter.convert())
+            twin.export(str(made), format=format, verbose=False)
             runtime.patiently(lambda: made.rename(path))
     except Exception as error:  # of many types: TensorFlow's, the converters', the system's
-        raise OSError(
-            f"cannot write {path} in format {format!r} "
-            f"({(str(error).strip() or repr(error)).splitlines()[0][-240:]})"  # what went wrong ends a line of paths
-        ) from error
+        reason = (str(error).strip() or repr(error)).splitlines()[0][-240:]  # what went wrong ends a line of paths
+        raise OSError(f"cannot write {path} ({reason})") from error
     return path
 
 
@@ -116,47 +108,18 @@ def open_exported(path):
         raise FileNotFoundError(f"no exported model at {path}")
     if path.suffix == ".onnx":
         session = optional("onnxruntime", "onnxruntime").InferenceSession(path, providers=["CPUExecutionProvider"])
-        return checked(lambda lr: session.run(None, {session.get_inputs()[0].name: lr})[0])
+        return lambda lr: session.run(None, {session.get_inputs()[0].name: inference.check_lr(lr)})[0]
     if path.suffix == ".tflite":
-        return checked(litert_engine(path))
+        module = optional("ai_edge_litert.interpreter", "ai-edge-litert")
+        with runtime.silent_stderr():  # the first run says which kernels it chose
+            run = module.Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner()
+            (name,) = run.get_input_details()
+            run(**{name: np.zeros((1, 8, 8, 3), "float32")})
+        return lambda lr: next(iter(run(**{name: inference.check_lr(lr)}).values()))
     if (path / "saved_model.pb").is_file():
         loaded = tf.saved_model.load(str(path))
-        return checked(lambda lr: loaded.serve(lr).numpy())  # keeps `loaded`, and with it the weights
+        return lambda lr: loaded.serve(inference.check_lr(lr)).numpy()  # keeps `loaded`, and with it the weights
     raise ValueError(f"{path} is no SavedModel, .onnx or .tflite file")
-
-
-def checked(engine):
-    """The same function of images, which refuses what no generator was made for."""
-
-    def run(lr):
-        lr, side = np.asarray(lr), inference.SMALLEST
-        if lr.dtype.kind != "f" or lr.ndim != 4 or min(lr.shape[1:3]) < side:
-            raise ValueError(
-                f"lr is {lr.dtype} {lr.shape}; expected floats in [0, 1], (N, h, w, 3) with h, w >= {side}: "
-                "divide levels of 0 to 255 by 255, and pass a single image as lr[None]"
-            )
-        return engine(data.check_images(lr, "lr"))
-
-    return run
-
-
-def litert_engine(path):
-    """The function of `open_exported` for a .tflite file, on all cores; by TensorFlow's older copy without LiteRT."""
-    library = (
-        tf.lite
-        if hasattr(tf.lite, "Interpreter") and not importlib.util.find_spec("ai_edge_litert")
-        else optional("ai_edge_litert.interpreter", "ai-edge-litert")
-    )
-
-    @functools.lru_cache(maxsize=4)
-    def runner(shape):  # one for each: an 8-bit network whose input changes its size crashes TensorFlow 2.19's copy
-        with warnings.catch_warnings(action="ignore"), runtime.silent_descriptor(2):  # it says that it will go one day
-            run = library.Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner()
-            (name,) = run.get_input_details()
-            run(**{name: np.zeros(shape, "float32")})  # the first run says which kernels it chose
-        return lambda lr: next(iter(run(**{name: lr}).values()))
-
-    return lambda lr: runner(lr.shape)(lr)
 
 
 def check(model, path, repeats=20):
@@ -193,14 +156,14 @@ def main(arguments):
     options = parser.parse_args(arguments)
     model, failures = pretrained.load(options.network), []
     runtime.say(
-        f"{'':15} {'MB':>6} {'max difference':>15} {'PSNR, dB':>9} {'change, dB':>11} {'ms a face':>10} {'Keras':>6}"
+        f"{'':10} {'MB':>6} {'max difference':>15} {'PSNR, dB':>9} {'change, dB':>11} {'ms a face':>10} {'Keras':>6}"
     )
     name = pathlib.Path(options.network).expanduser().resolve().name.removesuffix(".keras")
     for format in FORMATS if options.format == "all" else [options.format]:
         try:
-            row = check(model, path := save(model, pathlib.Path(options.folder) / (name + FORMATS[format]), format))
+            row = check(model, path := save(model, pathlib.Path(options.folder) / (name + FORMATS[format])))
             runtime.say(
-                f"{format:15} {row['megabytes']:6.2f} {row['max_difference']:15.1e} {row['psnr']:9.2f} "
+                f"{format:10} {row['megabytes']:6.2f} {row['max_difference']:15.1e} {row['psnr']:9.2f} "
                 f"{row['psnr_change']:11.4f} {row['ms']:10.1f} {row['ms_keras']:6.1f}   {path}"
             )
         except (ImportError, OSError, ValueError) as error:  # the other formats may be possible

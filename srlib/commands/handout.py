@@ -99,8 +99,8 @@ def handout(folder, notebooks, chapters=None):
     if taken := [name for name in texts if (folder / name).exists()]:
         raise FileExistsError(f"{folder} already holds {', '.join(taken)}, perhaps somebody's work: name a new folder")
     for name, text in texts.items():
-        with runtime.replacing(runtime.make_folder(folder) / name, "w") as file:
-            file.write(text)
+        with runtime.replacing(runtime.make_folder(folder) / name) as partial:
+            partial.write_text(text, encoding="utf-8", newline="\n")
     return [folder / name for name in texts]
 
 

@@ -115,7 +115,7 @@ def grade(answer, right, mistakes, *cases, near=near, name="the result", hint="l
             with np.errstate(all="ignore"):
                 sentences = [words for wrong, words in mistakes if near(value, np.asarray(wrong(*case)))]
             given = zip(inspect.signature(right).parameters, case)
-            few = ", ".join(f"{key} {show(part)}" for key, part in given if np.size(part) <= 12)
+            few = ", ".join(f"{key} {show(part)}" for key, part in given if np.size(part) <= 12 and not callable(part))
             start = "right for the first inputs, but " * (index > 0) + f"with {few} " * bool(few)
             raise Wrong(f"{[*sentences, hint][0]} ({start}{difference(name, value, expected)})")
 

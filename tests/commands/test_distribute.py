@@ -1,5 +1,6 @@
 """Several replicas are one training: the same losses and weights; and a lost worker ends the job, not the work."""
 
+import json
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srlib import callbacks, checkpoints, data, datasets, models, recipes, runtime, training
+from srlib import callbacks, checkpoints, datasets, models, recipes, runtime, training
 from srlib.commands import distribute
 
 tf = distribute.tf
@@ -153,7 +154,7 @@ def test_workers_go_past_a_proxy_which_is_named(monkeypatch, capsys):
         os,
         "environ",
         {
-            "TF_CONFIG": distribute.tf_config(["node1:20000", "10.0.0.2:20000"], 1),
+            "TF_CONFIG": json.dumps({"cluster": {"worker": ["node1:20000", "10.0.0.2:20000"]}}),
             "HTTP_PROXY": "http://proxy:3128",
             "no_proxy": "localhost",
         },
@@ -169,16 +170,6 @@ def test_gradients_are_averaged_once():
         distribute.average_gradients(optimizer, 4)
     optimizer.apply([keras.ops.convert_to_tensor(8.0)], [weight])
     assert float(weight) == pytest.approx(1 - 0.1 * 8 / 4)
-
-
-@pytest.mark.parametrize("workers, local", [(1, 1), (2, 1), (1, 2), (2, 2)])
-def test_all_shards_together_are_the_batch(workers, local):
-    pixels, seen = np.random.default_rng(0).integers(0, 256, (12, 48, 48, 3), "uint8"), []
-    for worker in range(workers):
-        context = tf.distribute.InputContext(workers, worker, workers * local)
-        seen += distribute.shards(context, pixels, 8, 3, 0, 1, 32).take(local).as_numpy_iterator()
-    for ours, whole in zip(zip(*seen), data.batch_at(pixels, 1, 8, patch=32), strict=True):
-        np.testing.assert_array_equal(np.concatenate(ours), whole)
 
 
 def test_supervise_ends_what_does_not_end():
@@ -198,17 +189,9 @@ def test_the_command_starts_workers_and_takes_them_along(monkeypatch, tmp_path):
     assert worker.kill.called and distribute.start_workers.call_args == mock.call(2, command)
 
 
-@pytest.mark.parametrize(
-    "words, reason",
-    [
-        (["--workers", "-1"], "--workers"),
-        (["--timeout", "0"], "--timeout"),
-        (["--hosts", "a:1,b:1", "--index", "2"], "index 2"),
-        (["--hosts", "a,b:1"], "address:port"),
-    ],
-)
-def test_bad_options_are_named(words, reason, tmp_path):
-    with pytest.raises(ValueError, match=reason):
+@pytest.mark.parametrize("words", [["--workers", "-1"], ["--timeout", "0"]])
+def test_bad_options_are_named(words, tmp_path):
+    with pytest.raises(ValueError, match=words[0]):
         distribute.main(["facesr-light", "--folder", str(tmp_path), *words])
 
 

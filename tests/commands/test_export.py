@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import textwrap
-import types
 
 import keras
 import numpy as np
@@ -61,12 +60,9 @@ def test_the_command_writes_every_format_and_compares_it_with_keras(exported):
     assert [line.split()[0] for line in lines] == list(export.FORMATS)
     rows = {line.split()[0]: np.array(line.split()[1:7], float) for line in lines}
     megabytes, differences, psnr, changes, *times = np.array(list(rows.values())).T
-    assert max(differences[:3]) < 1e-5 and max(abs(changes[:3])) < 1e-4
-    assert min(differences[1:3]) > 0  # other engines: equal to the last bit would mean that Keras itself was measured
-    assert 1e-6 < differences[3] < 0.5 / 255 and abs(changes[3]) < 0.001  # float16: not visible in 8 bits
-    assert 0.5 / 255 < differences[4] < 0.1 and abs(changes[4]) < 0.1  # int8
-    assert megabytes[3] < 0.6 * megabytes[2] and megabytes[4] < 0.35 * megabytes[2]
-    assert min(psnr) > 20 and np.min(times) > 0
+    assert max(differences) < 1e-5 and max(abs(changes)) < 1e-4
+    assert min(differences[1:]) > 0  # other engines: equal to the last bit would mean that Keras itself was measured
+    assert min(psnr) > 20 and min(megabytes) > 0 and np.min(times) > 0
 
 
 def test_the_command_names_each_format_that_it_cannot_write(exported):
@@ -90,12 +86,9 @@ def test_every_file_takes_any_size_and_count_and_nothing_but_images(engines, lig
         sr = engines[format](lr)
         assert sr.shape == (shape[0], 4 * shape[1], 4 * shape[2], 3) and sr.dtype == np.float32
         assert sr.min() >= 0 and sr.max() <= 1
-        assert np.abs(sr - light(lr).numpy()).max() < (0.1 if "int8" in format else 0.001)
+        assert np.abs(sr - light(lr).numpy()).max() < 1e-5
     np.testing.assert_array_equal(engines[format](LR.astype("float64")), engines[format](LR))
-    for wrong in (255 * LR, data.to_uint8(LR), data.to_uint8(LR).astype(int)):
-        with pytest.raises(ValueError, match="divide .*by 255"):
-            engines[format](wrong)
-    for wrong in (LR[0], LR[:, :7], LR[..., :1], LR[:0], LR * np.nan):
+    for wrong in (255 * LR, data.to_uint8(LR), LR[0], LR[:, :7], LR[..., :1], LR[:0], LR * np.nan):
         with pytest.raises(ValueError, match="expected|no pixels"):
             engines[format](wrong)
 
@@ -116,7 +109,7 @@ def mixed():
 @pytest.mark.parametrize("format", ["onnx", "litert"])
 def test_every_kind_of_layer_survives_and_computes_in_float32(mixed, tmp_path, format):
     assert any(layer.compute_dtype == "bfloat16" for layer in mixed.layers)
-    path = export.save(mixed, tmp_path / f"mixed{export.FORMATS[format]}", format)
+    path = export.save(mixed, tmp_path / f"mixed{export.FORMATS[format]}")
     sr = export.open_exported(path)(LR)
     assert np.abs(sr - models.recast(mixed, "float32")(LR).numpy()).max() < 1e-4
     assert np.abs(sr - mixed(LR).numpy()).max() > 1e-4  # bfloat16's own rounding, which the file is free of
@@ -161,16 +154,16 @@ def test_the_usual_code_for_phones_runs_the_file(exported, light):
 
 
 def test_bad_arguments_say_what_is_wanted(mixed, tmp_path):
-    for path, format in (("model", "torch"), ("model.pb", "onnx"), ("model.onnx", "savedmodel"), ("m.onnx", "litert")):
-        with pytest.raises(ValueError, match=f"'{format}' .* '{path}'; choose one of savedmodel .*, onnx "):
-            export.save(mixed, tmp_path / path, format)
+    for name in ("model", "model.pb", "onnx"):
+        with pytest.raises(ValueError, match=f"'{name}'; choose one of NAME-savedmodel .*, NAME.onnx "):
+            export.save(mixed, tmp_path / name)
     with pytest.raises(FileNotFoundError, match="no exported model"):
         export.open_exported(tmp_path / "nowhere.onnx")
     with pytest.raises(ValueError, match="no SavedModel"):
         export.open_exported(tmp_path)
 
 
-@pytest.mark.parametrize("format", ["savedmodel", "onnx", "litert"])
+@pytest.mark.parametrize("format", export.FORMATS)
 def test_a_full_disk_or_an_interruption_leaves_nothing(light, tmp_path, monkeypatch, format):
     resource = pytest.importorskip("resource")
     path = tmp_path / f"model{export.FORMATS[format]}"
@@ -178,12 +171,12 @@ def test_a_full_disk_or_an_interruption_leaves_nothing(light, tmp_path, monkeypa
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # no file may grow beyond a page
     try:
         with pytest.raises(OSError, match=f"cannot write .*{path.name} .*File too large"):
-            export.save(light, path, format)
+            export.save(light, path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     monkeypatch.setattr(runtime, "patiently", lambda rename: os.kill(os.getpid(), 2))  # Ctrl-C when all is written
     with pytest.raises(KeyboardInterrupt):
-        export.save(light, path, format)
+        export.save(light, path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -195,19 +188,8 @@ def hide(monkeypatch, *packages):
 def test_a_missing_package_says_what_to_install(exported, mixed, tmp_path, monkeypatch):
     hide(monkeypatch, *PACKAGES)
     with pytest.raises(ImportError, match="pip install tf2onnx onnxruntime"):
-        export.save(mixed, tmp_path / "new.onnx", "onnx")
+        export.save(mixed, tmp_path / "new.onnx")
     with pytest.raises(ImportError, match="pip install onnxruntime"):
         export.open_exported(exported[0] / "Mein Netz.onnx")
-    monkeypatch.setattr(export, "tf", types.SimpleNamespace(lite=None))  # a TensorFlow without its copy of LiteRT
     with pytest.raises(ImportError, match="pip install ai-edge-litert"):
         export.open_exported(exported[0] / "Mein Netz.tflite")
-
-
-@pytest.mark.skipif(not hasattr(export.tf.lite, "Interpreter"), reason="this TensorFlow has no copy of LiteRT any more")
-@pytest.mark.parametrize("format", ["litert", "litert-int8"])
-def test_without_litert_tensorflows_older_copy_runs_the_file(exported, engines, monkeypatch, format):
-    """Also when the size of the input changes, for which the copy in TensorFlow 2.19 needs a new interpreter."""
-    hide(monkeypatch, "ai_edge_litert")
-    run = export.open_exported(exported[0] / f"Mein Netz{export.FORMATS[format]}")
-    for lr in (LR[:1, :8, :8], LR, LR[:, :21, :13]):
-        np.testing.assert_allclose(run(lr), engines[format](lr), atol=1e-6 if format == "litert" else 0.05)
