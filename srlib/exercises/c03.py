@@ -1,5 +1,7 @@
 """Checks of chapter 03, losses."""
 
+import functools
+
 import numpy as np
 
 from .. import runtime
@@ -136,72 +138,108 @@ def discriminator_loss(answer):
 
 
 @exercise
-def normalise(answer):
-    """my_normalise(features): divide each position's vector by its length over channels; zeros stay zeros."""
-    features = np.random.default_rng(3).random((2, 3, 4, 5)).astype("float32")
-    dark, weak = features.copy(), features.copy()
-    dark[0, 0, 0] = 0
-    weak[0, 0, 1] *= -0.1  # of the other sign, too
+def adversarial_weight(answer):
+    """my_adversarial_weight(pixel_norm, adversarial_norm, share, pixel_weight) -> the weight of the adversarial term.
 
-    def by(features, axis, small=1e-12):
-        return features / np.sqrt(np.sum(features**2, axis=axis, keepdims=True) + small)
-
+    The norms are those of both gradients without weights; the term pulls with `share`, the pixel term with the rest.
+    """
     grade(
-        answer,
-        lambda features: by(features, -1),
+        lambda *given: numbers(answer(*given), ()),
+        lambda pixel_norm, adversarial_norm, share, pixel_weight: (
+            pixel_weight * pixel_norm / adversarial_norm * share / (1 - share)
+        ),
         [
             (
-                lambda x: by(x, (1, 2)),
-                "you normalised each channel over the positions; each position should get length 1 over its channels",
+                lambda p, a, s, w: p / a * s / (1 - s),
+                "the pixel term's weight is missing: its pull is that weight times its norm",
             ),
             (
-                lambda x: by(x, (1, 2, 3)),
-                "you divided by the length of the whole map; each position has its own length",
-            ),
-            (lambda x: by(x, 0), "you normalised over the images of the batch; the channels are the last axis"),
-            (
-                lambda x: x / np.sum(x**2, -1, keepdims=True),
-                "you divided by the squared length; take the square root",
+                lambda p, a, s, w: w * p / a * s,
+                "you took the share of the pixel term's pull; the two pulls are to each other as share to 1 - share",
             ),
             (
-                lambda x: x / np.sum(x, -1, keepdims=True),
-                "you divided by the sum of the channels; the length is the root of the sum of squares",
+                lambda p, a, s, w: w * a / p * s / (1 - s),
+                "the norms are upside down: a term with a long gradient needs a small weight",
             ),
             (
-                lambda x: by(x, -1, small=0),
-                "a position where no channel answers gives 0/0 = NaN; add a small number under the root",
+                lambda p, a, s, w: w * p / a * (1 - s) / s,
+                "share and 1 - share are swapped: the pixel term gets what was meant for the adversarial one",
             ),
-            (lambda x: np.abs(by(x, -1)), "negative features lost their sign: square for the length only"),
+            (lambda p, a, s, w: w * s / (1 - s), "you shared out the weights; what pulls is weight times norm"),
         ],
-        *[(features,), (dark,), (weak,)],
-        near=lambda value, right: near(value, right, atol=5e-3),
-        hint="each position by itself gets length 1, a weak one, too: 1e-10 under the root is small enough",
+        *[(0.0006, 0.012, 0.1, 3.2), (0.0006, 0.012, 0.5, 1.0), (2.0, 0.5, 0.25, 2.0)],
+        near=lambda value, right: near(value, right, rtol=1e-3),
+        name="the weight",
+        hint="weight * adversarial_norm is to pixel_weight * pixel_norm as share to 1 - share",
     )
 
 
 @exercise
-def charbonnier(answer):
-    """charbonnier(hr, sr, epsilon) -> mean of sqrt(difference^2 + epsilon^2)."""
-    hr, sr = np.random.default_rng(4).random((2, 2, 4, 6, 3)).astype("float32")
+def generator_step(answer):
+    """my_generator_step(generator, discriminator, optimizer, lr, hr, weight) -> the loss, after one step of training.
+
+    The loss is MSE + weight * the non-saturating loss. Judged by which weights have moved, and how far.
+    """
+    tf = runtime.load_tensorflow()
+    lr, hr = np.random.default_rng(5).random((2, 4, 8, 8, 3), "float32")
+    kernels = [np.random.default_rng(6).normal(0, 0.7, (3, count)) for count in (3, 1)]
+
+    def change(step, weight):
+        """The loss that `step` returns and how it changes the weights: of the generator (9), the discriminator (3)."""
+        networks = [
+            tf.keras.Sequential(
+                [
+                    tf.keras.Input((8, 8, 3)),
+                    tf.keras.layers.Dense(
+                        kernel.shape[1], use_bias=False, kernel_initializer=tf.keras.initializers.Constant(kernel)
+                    ),
+                ]
+            )
+            for kernel in kernels
+        ]
+        return np.hstack(
+            [
+                numbers(step(*networks, tf.keras.optimizers.SGD(1.0), lr, hr, weight), (), "the loss"),
+                *[np.ravel(network.get_weights()[0] - old) for network, old in zip(networks, kernels)],
+            ]
+        )
+
+    def step(moving, pixel, sign, wish, power, generator, discriminator, optimizer, lr, hr, weight):
+        """A step: loss pixel * MSE + sign * weight^power * softplus(-wish * logit) that moves some networks."""
+        with tf.GradientTape() as tape:
+            sr = generator(lr)
+            softplus = tf.reduce_mean(tf.nn.softplus(-wish * discriminator(sr)))
+            loss = pixel * tf.reduce_mean((hr - sr) ** 2) + sign * weight**power * softplus
+        weights = [(generator, discriminator)[i].trainable_variables[0] for i in moving]
+        optimizer.apply(tape.gradient(loss, weights), weights)
+        return loss
+
+    mistakes = {
+        ((0, 1), 1, 1, 1, 1): "the discriminator has moved, too, and helped the generator: "
+        "the list that you hand to the optimizer decides who moves",
+        ((1,), 1, 1, 1, 1): "the discriminator has moved instead of the generator",
+        (
+            (0,),
+            1,
+            -1,
+            -1,
+            1,
+        ): "that is log(1 - D), the saturating form, which hardly pulls where D is sure; take -log D",
+        ((0,), 1, 1, -1, 1): "the label is wrong: you ask for results that D calls fake, and want them called real",
+        ((0,), 1, 1, 1, 0): "the weight is not used",
+        ((0,), 0, 1, 1, 1): "the MSE is missing: nothing says which face it is",
+        ((0,), 1, 0, 1, 1): "the adversarial term is missing",
+    }
+    right, *wrong = [
+        functools.partial(change, functools.partial(step, *how)) for how in [((0,), 1, 1, 1, 1), *mistakes]
+    ]
     grade(
-        lambda hr, sr, epsilon: value_and_slopes(lambda x, y: answer(x, y, epsilon), hr, sr)[0],
-        lambda hr, sr, epsilon: np.sqrt((hr - sr) ** 2 + epsilon**2).mean(),
-        [
-            (
-                lambda x, y, e: np.sqrt(np.mean((x - y) ** 2) + e**2),
-                "you took the root of the mean: take the root at each pixel, then the mean",
-            ),
-            (
-                lambda x, y, e: np.sqrt((x - y) ** 2 + e).mean(),
-                "epsilon stands squared under the root; only then it is a difference in pixel units",
-            ),
-            (lambda x, y, e: np.abs(x - y).mean(), "epsilon is not used: this is plain L1"),
-            (
-                lambda x, y, e: np.sqrt((x - y) ** 2 + e**2).sum(),
-                "this is the sum; take the mean, so that the loss does not grow with the image",
-            ),
-        ],
-        *[(hr, sr, 0.1), (hr, hr, 1e-3)],
+        functools.partial(change, answer),
+        right,
+        list(zip(wrong, mistakes.values())),
+        *[(0.2,), (2.0,)],
+        near=lambda value, right: near(value, right, rtol=1e-3, atol=1e-5),
+        name="[the loss, 9 changes of the generator's weights, 3 of the discriminator's]",
+        hint="take mse_loss(hr, sr) + weight * generator_loss(discriminator(sr)), differentiate it by the generator's "
+        "trainable variables inside of a tape, and hand the gradients to the optimizer",
     )
-    slopes = value_and_slopes(lambda x, y: answer(x, y, 0.1), hr, sr)[1:]
-    require(np.all(np.isfinite(slopes)), CUT)

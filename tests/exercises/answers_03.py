@@ -1,7 +1,10 @@
 """Answers to the exercises of chapter 03: (check, answer, what the verdict holds)."""
 
+import fractions
+
 import numpy as np
 
+from srlib import losses
 from srlib.runtime import load_tensorflow
 
 tf = load_tensorflow()
@@ -43,17 +46,33 @@ def branches(x):
     return ops.where(x > 15.0, x, ops.log1p(ops.exp(x)))
 
 
-def length(f, small=1e-10):
-    return np.sqrt(np.sum(f**2, axis=-1, keepdims=True) + small)
+def adversarial_weight(pixel_norm, adversarial_norm, share, pixel_weight):
+    return pixel_weight * pixel_norm / adversarial_norm * share / (1 - share)
 
 
-def normalise_in_place(f):
-    f /= length(f)
-    return f
+def balanced(pixel_norm, adversarial_norm, share):
+    norms = {"pixel": pixel_norm, "adversarial": adversarial_norm}
+    return losses.balance(norms, {"pixel": 1 - share, "adversarial": share})
 
 
-def charbonnier(hr, sr, epsilon=1e-3):
-    return ops.mean(ops.sqrt(ops.square(hr - sr) + epsilon**2))
+def step(
+    pixel=losses.mse_loss, adversarial=losses.generator_loss, who=lambda g, d: g.trainable_variables, apply="apply"
+):
+    """A step of the generator with one part of it changed."""
+
+    def answer(generator, discriminator, optimizer, lr, hr, weight):
+        weights = who(generator, discriminator)
+        with tf.GradientTape() as tape:
+            sr = generator(lr, training=True)
+            loss = pixel(hr, sr) + weight * adversarial(discriminator(sr, training=True))
+        gradients = tape.gradient(loss, weights)
+        if apply == "apply":
+            optimizer.apply(gradients, weights)
+        else:
+            optimizer.apply_gradients(zip(gradients, weights))
+        return loss
+
+    return answer
 
 
 ANSWERS = [
@@ -91,19 +110,33 @@ ANSWERS = [
     ("c03.discriminator_loss", lambda r, f: halves(ops.stop_gradient(r), f), "stop_gradient"),
     ("c03.discriminator_loss", lambda r, f: float(halves(r, f)), "cut it off"),
     ("c03.discriminator_loss", lambda r, f: halves(r.numpy(), f.numpy(), lambda x: np.logaddexp(0, x)), "NumPy"),
-    ("c03.normalise", lambda f: f / (np.linalg.norm(f, axis=-1, keepdims=True) + 1e-8), "Correct."),
-    ("c03.normalise", lambda f: tf.math.l2_normalize(f, axis=-1), "Correct."),
-    ("c03.normalise", lambda f: f / np.sqrt(np.sum(f**2, axis=(1, 2), keepdims=True) + 1e-10), "over the positions"),
-    ("c03.normalise", lambda f: f / length(f, 0), "NaN"),
-    ("c03.normalise", lambda f: f / np.sqrt(np.sum(f**2)), "expected"),
-    ("c03.normalise", lambda f: f / (length(f, 0) + np.any(length(f, 0) == 0)), "each position by itself"),
-    ("c03.normalise", lambda f: np.abs(f) / length(f), "lost their sign"),
-    ("c03.normalise", lambda f: f / np.maximum(length(f), 0.5), "a weak one, too"),
-    ("c03.normalise", normalise_in_place, "changed its input"),
-    ("c03.charbonnier", lambda hr, sr, e: ops.mean(((hr - sr) ** 2 + e**2) ** 0.5), "Correct."),
-    ("c03.charbonnier", lambda hr, sr, e: ops.sqrt(ops.mean(ops.square(hr - sr)) + e**2), "root of the mean"),
-    ("c03.charbonnier", lambda hr, sr, e: ops.mean(ops.sqrt(ops.square(hr - sr) + e)), "stands squared"),
-    ("c03.charbonnier", lambda hr, sr, e: ops.mean(ops.abs(hr - sr)), "plain L1"),
-    ("c03.charbonnier", lambda hr, sr, e: charbonnier(hr, sr), "expected"),
-    ("c03.charbonnier", lambda hr, sr, e: ops.convert_to_tensor(charbonnier(hr, sr, e).numpy()), "no gradient arrives"),
+    ("c03.adversarial_weight", adversarial_weight, "Correct."),
+    ("c03.adversarial_weight", lambda *given: fractions.Fraction(adversarial_weight(*given)), "Correct."),
+    ("c03.adversarial_weight", lambda p, a, s, w: w * balanced(p, a, s)["adversarial"], "Correct."),
+    (
+        "c03.adversarial_weight",
+        lambda p, a, s, w: balanced(p, a, s)["adversarial"],
+        "the pixel term's weight is missing",
+    ),
+    ("c03.adversarial_weight", lambda p, a, s, w: balanced(p, a, s), "return numbers"),
+    ("c03.adversarial_weight", lambda p, a, s, w: w * p * s / a, "as share to 1 - share"),
+    ("c03.adversarial_weight", lambda p, a, s, w: w * s / (1 - s), "weight times norm"),
+    ("c03.adversarial_weight", lambda p, a, s, w: 0.2, "the weight is 0.2; expected 0.01777778"),
+    ("c03.generator_step", step(), "Correct."),
+    (
+        "c03.generator_step",
+        step(adversarial=lambda x: keras.losses.BinaryCrossentropy(from_logits=True)(ops.ones_like(x), x)),
+        "Correct.",
+    ),
+    ("c03.generator_step", step(who=lambda g, d: g.trainable_weights, apply="apply_gradients"), "Correct."),
+    ("c03.generator_step", step(who=lambda g, d: g.trainable_variables + d.trainable_variables), "decides who moves"),
+    ("c03.generator_step", step(adversarial=lambda x: -ops.mean(ops.softplus(x))), "the saturating form"),
+    ("c03.generator_step", step(adversarial=lambda x: ops.mean(ops.softplus(x))), "the label is wrong"),
+    ("c03.generator_step", step(adversarial=lambda x: float(ops.mean(ops.softplus(-x)))), "inside of a tape"),
+    ("c03.generator_step", step(pixel=losses.l1_loss), "take mse_loss"),
+    (
+        "c03.generator_step",
+        lambda g, d, o, lr, hr, w: losses.mse_loss(hr, g(lr)) + w * losses.generator_loss(d(g(lr))),
+        "hand the gradients to the optimizer",
+    ),
 ]

@@ -108,7 +108,7 @@ OTHERS = {
     "c01.split",
     "c02.sees",
     "c03.discriminator_loss",
-    "c03.charbonnier",
+    "c03.generator_step",
     "c04.diagnose",
 }  # no array of numbers
 
