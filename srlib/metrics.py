@@ -283,44 +283,15 @@ def paired_interval(first, second, level=0.95):
     return float(difference.mean()), low, high
 
 
-def evaluate(lr, hr, sr, features=None):
-    """All metrics of one method on one set of images: a dict of arrays (N,).
+def evaluate(lr, hr, sr):
+    """The metrics of one method that need pixels alone, on one set of images: a dict of arrays (N,).
 
-    Keys: psnr, ssim (RGB, whole image), psnr_y, ssim_y (BT.601, 4 pixels cut), lr_consistency and, with
-    `features`, feature_distance, and the two sets of vectors (N, D) for `frechet_distance`: pooled_hr, pooled_sr.
+    Keys: psnr, ssim (RGB, whole image), psnr_y, ssim_y (BT.601, 4 pixels cut), lr_consistency.
     """
-    scores = {
+    return {
         "psnr": psnr(hr, sr),
         "ssim": ssim(hr, sr),
         "psnr_y": psnr(hr, sr, "y", 4),
         "ssim_y": ssim(hr, sr, "y", 4),
         "lr_consistency": lr_consistency(lr, sr),
     }
-    if features is not None:
-        scores["feature_distance"] = feature_distance(hr, sr, features)
-        scores |= {"pooled_hr": pooled_features(hr, features), "pooled_sr": pooled_features(sr, features)}
-    return scores
-
-
-def worst_windows(reference, result, size=32, stride=8, count=3):
-    """The windows of one image pair with the lowest PSNR (RGB), which do not overlap, worst first.
-
-    reference, result: float32 (H, W, 3) in [0, 1]. Returns a list of (PSNR in dB, (left, upper, right, lower)).
-    """
-    found = []
-    for upper in range(0, reference.shape[0] - size + 1, stride):
-        for left in range(0, reference.shape[1] - size + 1, stride):
-            window = np.s_[None, upper : upper + size, left : left + size]
-            found.append((float(psnr(reference[window], result[window])[0]), (left, upper, left + size, upper + size)))
-    chosen = []
-    for score, box in sorted(found):
-        if all(abs(box[0] - b[0]) >= size or abs(box[1] - b[1]) >= size for _, b in chosen):
-            chosen.append((score, box))
-    return chosen[:count]
-
-
-def brightness_and_contrast(pixels):
-    """Mean and standard deviation of the luma of each image, two arrays (N,). pixels: uint8 (N, H, W, 3)."""
-    parts = [luma(data.to_float(pixels[i : i + 100])) for i in range(0, len(pixels), 100)]
-    means, deviations = zip(*[(part.mean(axis=(1, 2, 3)), part.std(axis=(1, 2, 3))) for part in parts])
-    return np.concatenate(means).astype("float64"), np.concatenate(deviations).astype("float64")

@@ -183,26 +183,6 @@ def dcgan_generator(published=False):
     return as_generator("dcgan", inputs, layers.Rescaling(0.5, 0.5, dtype="float32")(x))
 
 
-def former_dcgan_generator():
-    """The generator of two older sets of weights: two residual units, two transposed convolutions, tanh.
-
-    In the manner of DCGAN (Radford et al. 2016). It works in [-1, 1]; this model converts at both ends.
-    """
-    inputs = image_input()
-    x = layers.Rescaling(2.0, -1.0)(inputs)
-    x = layers.ReLU()(conv(256)(x))
-    for _ in range(2):
-        shortcut = x
-        x = layers.ReLU()(FusedBatchNormalization()(conv(256)(x)))
-        x = FusedBatchNormalization()(conv(256)(x))
-        x = layers.Add()([shortcut, x])
-    for filters in (128, 64):
-        x = layers.Conv2DTranspose(filters, 4, strides=2, padding="same")(x)
-        x = layers.ReLU()(FusedBatchNormalization()(x))
-    x = layers.Activation("tanh", dtype="float32")(conv(3)(x))
-    return as_generator("dcgan", inputs, layers.Rescaling(0.5, 0.5, dtype="float32")(x))
-
-
 def srresnet_block(x, filters=64):
     """Conv-BN-PReLU-Conv-BN plus the identity (Ledig et al. 2017, figure 4).
 
@@ -305,24 +285,6 @@ def dcgan_discriminator(published=False):
     return keras.Model(inputs, logits, name="dcgan_discriminator")
 
 
-def former_dcgan_discriminator(repaired=True):
-    """The seed's discriminator: four strided convolutions and one logit, for 128x128 images.
-
-    As published (`repaired=False`), only the first convolution is followed by a LeakyReLU: the others
-    were created but never added. What follows the first layer is then one affine map (at inference,
-    where BatchNorm is affine too). The seed ends in a sigmoid, which here is part of the loss.
-    """
-    inputs = keras.Input((data.HR_SIZE, data.HR_SIZE, 3), name="image")
-    x = layers.Rescaling(2.0, -1.0)(inputs)
-    x = layers.LeakyReLU(0.2)(conv(64, 4, 2)(x))
-    for filters in (128, 256, 512):
-        x = FusedBatchNormalization()(conv(filters, 4, 2)(x))
-        if repaired:
-            x = layers.LeakyReLU(0.2)(x)
-    logits = layers.Dense(1, dtype="float32", name="logit")(layers.Flatten()(x))
-    return keras.Model(inputs, logits, name="dcgan_discriminator")
-
-
 def srgan_discriminator(filters=64):
     """SRGAN's discriminator (Ledig et al. 2017, figure 4), with global average pooling.
 
@@ -370,17 +332,15 @@ def flops(model, height=32, width=32):
     height, width: of the model's input. Returns a list of (layer name, output height, FLOPs). What costs
     little is left out: activations, normalisation, additions, the fixed bicubic skip.
     """
-    kinds = (layers.Conv2D, layers.Conv2DTranspose, layers.Dense)
-    sized = [layer for layer in model.layers if isinstance(getattr(layer, "layer", layer), kinds)]
+    sized = [
+        layer for layer in model.layers if isinstance(getattr(layer, "layer", layer), (layers.Conv2D, layers.Dense))
+    ]
     shapes = keras.Model(model.inputs, [layer.output for layer in sized]).compute_output_shape((1, height, width, 3))
     counts = []
     for layer, shape in zip(sized, shapes):
         kernel = getattr(layer, "layer", layer)  # inside SpectralNormalization
-        positions = math.prod(shape[1:-1])
-        if isinstance(kernel, layers.Conv2DTranspose):  # its kernel is laid at every input pixel
-            positions //= math.prod(kernel.strides)
         height = shape[1] if len(shape) == 4 else 1
-        counts.append((layer.name, height, 2 * positions * math.prod(kernel.kernel.shape)))
+        counts.append((layer.name, height, 2 * math.prod(shape[1:-1]) * math.prod(kernel.kernel.shape)))
     return counts
 
 
@@ -412,8 +372,6 @@ def recast(model, policy):
 
 GENERATORS = {  # network of the benchmark: the function that builds it
     "srcnn": srcnn,
-    "former-dcgan": former_dcgan_generator,
-    "former-dcgan-repaired": former_dcgan_generator,
     "dcgan-published": lambda: dcgan_generator(published=True),
     "dcgan": dcgan_generator,
     "dcgan-mse": dcgan_generator,

@@ -280,7 +280,7 @@ def test_the_tables_in_the_texts_are_the_committed_one(committed):
     assert evaluate.markdown_table(committed("benchmark")) in (root / "srlib/weights/MODEL_CARD.md").read_text()
     pattern = r"^\| `?([\w-]+)`?[^|]*\| ([^|]+?) \| ([^|]*?) ?\| (\.\d+) \|$"
     shown = re.findall(pattern, (root / "README.md").read_text(), re.M)
-    assert [name for name, *_ in shown] == ["bicubic", "srresnet", "facesr", "facesr-gan"]
+    assert [name for name, *_ in shown] == ["bicubic", "dcgan-published", "facesr", "facesr-gan"]
     for name, psnr, gain, distance in shown:
         row = rows[name]
         assert psnr == f"{row['psnr']:.2f} dB ({row['psnr_low']:.2f} to {row['psnr_high']:.2f})"
