@@ -91,6 +91,8 @@ class PixelTrainer(keras.Model):
     the generator whose weights are the running average of its weights; it is the one to keep.
     """
 
+    parts = "generator", "ema", "optimizer"  # what training changes: a checkpoint holds their variables
+
     def __init__(self, generator, loss=losses.l1_loss, ema_decay=0.999):
         super().__init__(name=f"{generator.name}_pixel", dtype="float32")  # only the networks are in half precision
         self.generator = generator
@@ -118,7 +120,7 @@ class PixelTrainer(keras.Model):
 
     def state(self):
         """Every variable that training changes, in a fixed order: what a checkpoint holds."""
-        return [*self.generator.variables, *self.ema.variables, *self.optimizer.variables]
+        return [variable for part in self.parts for variable in getattr(self, part).variables]
 
 
 class DCGANTrainer(PixelTrainer):
@@ -129,24 +131,21 @@ class DCGANTrainer(PixelTrainer):
     from one forward pass each (simultaneous gradient descent): two losses, two sets of gradients, no overlap.
     """
 
+    parts = (*PixelTrainer.parts, "discriminator", "d_optimizer")
+
     def __init__(
         self, generator, discriminator, loss=losses.mse_loss, pixel=3.2, adversarial=0.2, label_smoothing=0.1,
         ema_decay=0.999, seed=0,
     ):  # fmt: skip
         super().__init__(generator, loss, ema_decay)
-        self.discriminator = discriminator
+        self.discriminator, self.label_smoothing, self.seed = discriminator, label_smoothing, seed
         self.loss_weights = {"pixel": pixel, "adversarial": adversarial}
-        self.label_smoothing, self.seed = label_smoothing, seed
 
     def compile(self, optimizer, d_optimizer):
         """optimizer, d_optimizer: Keras optimizers of the generator and of the discriminator."""
         super().compile(optimizer)
         self.d_optimizer = d_optimizer
         d_optimizer.build(self.discriminator.trainable_variables)
-
-    def numbers(self, purpose):
-        """The two integers on which the labels (purpose 1) or the windows (0) of a step depend."""
-        return [ops.cast(self.optimizer.iterations, "int32"), self.seed + purpose]
 
     def logits(self, real, fake):
         """What the discriminator says of photos and of results, shown apart."""
@@ -159,30 +158,27 @@ class DCGANTrainer(PixelTrainer):
         result, is a photo.
         """
         real, fake = self.logits(hr, sr)
-        labels = smooth_labels(real, self.label_smoothing, self.numbers(1))
-        d_loss = losses.discriminator_loss(real, fake, *labels[:2])
-        terms = {"pixel": self.pixel_loss(hr, sr), "adversarial": losses.generator_loss(fake, labels[2])}
+        step = ops.cast(self.optimizer.iterations, "int32")
+        ones, zeros, goal = smooth_labels(real, self.label_smoothing, [step, self.seed + 1])
+        d_loss = losses.discriminator_loss(real, fake, ones, zeros)
+        terms = {"pixel": self.pixel_loss(hr, sr), "adversarial": losses.generator_loss(fake, goal)}
         beliefs = {"d_real": ops.mean(ops.sigmoid(real)), "d_fake": ops.mean(ops.sigmoid(fake))}
         return terms, d_loss, beliefs
 
     def train_step(self, batch):
         lr, hr = batch
-        g_weights, d_weights = self.generator.trainable_variables, self.discriminator.trainable_variables
+        g_list, d_list = self.generator.trainable_variables, self.discriminator.trainable_variables
         with tf.GradientTape(persistent=True) as tape:
             sr = self.generator(lr, training=True)
             terms, d_loss, beliefs = self.play(hr, sr)
             g_loss = sum(self.loss_weights[name] * term for name, term in terms.items())
-        g_gradients, d_gradients = tape.gradient(g_loss, g_weights), tape.gradient(d_loss, d_weights)
+        g_gradients, d_gradients = tape.gradient(g_loss, g_list), tape.gradient(d_loss, d_list)
         logs = {**terms, "d_loss": d_loss, **beliefs}
         logs |= {"g_gradient": global_norm(g_gradients), "d_gradient": global_norm(d_gradients)}
-        logs["g_update"] = apply_update(self.optimizer, g_gradients, g_weights)
-        logs["d_update"] = apply_update(self.d_optimizer, d_gradients, d_weights)
+        logs["g_update"] = apply_update(self.optimizer, g_gradients, g_list)
+        logs["d_update"] = apply_update(self.d_optimizer, d_gradients, d_list)
         update_ema(self.ema, self.generator, self.optimizer.iterations, self.ema_decay)
         return logs
-
-    def state(self):
-        """The pixel trainer's, the discriminator and its optimizer."""
-        return [*super().state(), *self.discriminator.variables, *self.d_optimizer.variables]
 
 
 class GANTrainer(DCGANTrainer):
@@ -213,7 +209,8 @@ class GANTrainer(DCGANTrainer):
 
     def play(self, hr, sr):
         """The plain game in a window, and the further terms; pixel, lattice and spectral see the whole image."""
-        windows = random_window([hr, sr], self.window, self.numbers(0))
+        step = ops.cast(self.optimizer.iterations, "int32")
+        windows = random_window([hr, sr], self.window, [step, self.seed])
         terms, d_loss, beliefs = super().play(*windows)
         further = {
             "lattice": lambda: losses.lattice_loss(hr, sr),

@@ -2,26 +2,61 @@
 
 import numpy as np
 
-from . import exercise, grade, require
+from .. import losses, runtime, training
+from . import Wrong, exercise, grade, near, require
+
+tf = runtime.load_tensorflow()
+import keras
+from keras import layers
 
 
 @exercise
-def epochs(answer):
-    """epochs(steps, batch, images) -> (images seen, passes over the data)."""
+def train_step(answer):
+    """my_train_step(trainer, lr, hr): a step of the game, by the trainer's own losses and optimizers."""
+
+    def moves(step, pixel=2.0, adversarial=3.0, g=1.0, d=1.0):
+        """By how much a step moves the weights of a small G, times g, and of a small D, times d, as one vector."""
+        random = np.random.default_rng(1)
+        painter = [keras.Input((4, 4, 3)), layers.UpSampling2D(4), layers.Conv2D(3, 3, padding="same")]
+        judge = [keras.Input((16, 16, 3)), layers.Conv2D(4, 3, 2, activation="leaky_relu"), layers.Flatten()]
+        players = keras.Sequential(painter), keras.Sequential([*judge, layers.Dense(1)])
+        for network in players:
+            network.set_weights([random.normal(0, 0.3, w.shape) for w in network.get_weights()])
+        trainer = training.DCGANTrainer(*players, losses.mse_loss, pixel, adversarial, label_smoothing=0.0)
+        trainer.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.2))
+        before = [network.get_weights() for network in players]
+        try:
+            step(trainer, *(tf.constant(random.random((2, side, side, 3)), "float32") for side in (4, 16)))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise Wrong(f"your code raised {type(error).__name__}: {error} (are all three dots replaced?)") from error
+        return np.concatenate([
+            factor * np.ravel(new - old)
+            for factor, network, olds in zip((g, d), players, before)
+            for new, old in zip(network.get_weights(), olds)
+        ])  # fmt: skip
+
+    def right(trainer, lr, hr):
+        trainer.train_step((lr, hr))
+
     grade(
-        answer,
-        lambda steps, batch, images: (steps * batch, steps * batch / images),
+        lambda: moves(answer),
+        lambda: moves(right),
         [
-            (lambda steps, batch, images: (steps, steps / images), "a step sees a whole batch, not one image"),
-            (lambda steps, batch, images: (steps, steps * batch / images), "a step sees a whole batch, not one image"),
             (
-                lambda steps, batch, images: (steps * batch, steps * batch // images),
-                "an epoch need not be complete: keep the half pass, divide with / and not with //",
+                lambda: moves(right, g=0, d=0),
+                "nothing has moved: replace the dots, and let both optimizers apply their gradients",
             ),
+            (lambda: moves(right, d=0), "D has not moved: hand its gradients and its weights to trainer.d_optimizer"),
+            (lambda: moves(right, g=0), "G has not moved: hand its gradients and its weights to trainer.optimizer"),
+            (lambda: moves(right, d=-1), "D climbs: an optimizer descends by itself, so leave the sign alone"),
+            (lambda: moves(right, 1.0, 1.0), "the terms are not weighted: multiply each by its trainer.loss_weights"),
+            (lambda: moves(right, adversarial=0.0), "G's loss is the pixel term alone: add the adversarial one"),
+            (lambda: moves(right, pixel=0.0), "G's loss is the adversarial term alone: add the pixel one"),
         ],
-        *[(4500, 16, 16_000), (1000, 32, 5000)],
-        name="the pair",
-        hint="return the images seen and the passes over the data",
+        (),
+        near=lambda value, right: near(value, right, 1e-3, 1e-6),
+        name="the move",
+        hint="G takes the gradient of the weighted sum for g_list, D that of d_loss for d_list",
     )
 
 
@@ -49,46 +84,6 @@ def ema(answer):
         *[(average, weight, *case) for case in ((100_000, 0.9), (1, 0.9), (30, 0.9), (30, 0.5))],
         hint="decay * average + (1 - decay) * weight, where the decay is the smaller of "
         "`decay` and (1 + step) / (10 + step) at every step",
-    )
-
-
-@exercise
-def schedule(answer):
-    """schedule(step, peak, steps, warmup) -> learning rate: a line up to `warmup`, then half a cosine to 0."""
-
-    def rate(step, peak, steps, warmup, fall=lambda part: (1 + np.cos(np.pi * part)) / 2):
-        return peak * (step / warmup if step < warmup else fall((step - warmup) / (steps - warmup)))
-
-    grade(
-        answer,
-        lambda step, peak, steps, warmup: rate(step, peak, steps, warmup),
-        [
-            (
-                lambda s, peak, n, warm: rate(s, peak, n, warm) if s < warm else rate(s, peak, n, 0),
-                "the cosine must start at the end of the warm-up: count progress from there, "
-                "(step - warmup) / (steps - warmup)",
-            ),
-            (
-                lambda s, peak, n, warm: rate(s, peak, n, 0),
-                "there is no warm-up: at step 0 the rate must be 0, at a quarter of the warm-up a quarter of the peak",
-            ),
-            (
-                lambda s, peak, n, warm: rate(s, peak, n, warm, lambda part: np.cos(np.pi * part)),
-                "your cosine ends at minus the peak: a cosine runs from 1 to -1, so take (1 + cos) / 2",
-            ),
-            (
-                lambda s, peak, n, warm: rate(s, peak, n, warm, lambda part: 1 - part),
-                "that is a straight line down; half a cosine falls slowly at first and at the end",
-            ),
-            (
-                lambda s, peak, n, warm: rate(s, peak if s < warm else 2, n, warm),
-                "right for a peak of 2.0 alone: the cosine's height is the peak",
-            ),
-        ],
-        *[(step, 2.0, 1000, 200) for step in (0, 50, 200, 400, 600, 1000)],
-        *[(step, 0.5, 500, 50) for step in (25, 275)],
-        name="the rate",
-        hint="a line from 0 to `peak` over `warmup` steps, then half a cosine; use the arguments",
     )
 
 

@@ -1,10 +1,10 @@
 """Answers to the exercises of chapter 04: (check, answer, what the verdict holds)."""
 
-import fractions
-
 import numpy as np
 
-from srlib import pretrained
+from srlib import pretrained, runtime
+
+tf = runtime.load_tensorflow()
 
 
 def ema(average, weight, step, decay):
@@ -17,8 +17,26 @@ def ema_in_place(average, weight, step, decay):
     return average
 
 
-def schedule(step, peak, steps, warmup, fall=lambda part: np.cos(np.pi * part / 2) ** 2):
-    return peak * step / warmup if step < warmup else peak * fall((step - warmup) / (steps - warmup))
+def step(trainer, lr, hr, share=lambda name, weights: weights[name], target=None, climb=1, everything=False):
+    """The solution with knobs: the weights of G's terms, whose loss D follows, and in which direction."""
+    g_weights, d_weights = trainer.generator.trainable_variables, trainer.discriminator.trainable_variables
+    with tf.GradientTape(persistent=True) as tape:
+        terms, d_loss, _ = trainer.play(hr, trainer.generator(lr, training=True))
+        g_loss = sum(share(name, trainer.loss_weights) * term for name, term in terms.items())
+        d_target = climb * (g_loss if target == "g" else d_loss)
+    moved = g_weights + d_weights if everything else d_weights
+    g_gradients, d_gradients = tape.gradient(g_loss, g_weights), tape.gradient(d_target, moved)
+    trainer.d_optimizer.apply(d_gradients, moved)
+    trainer.optimizer.apply(g_gradients, g_weights)
+
+
+def step_with_two_tapes(trainer, lr, hr):
+    with tf.GradientTape() as one, tf.GradientTape() as two:
+        terms, d_loss, _ = trainer.play(hr, trainer.generator(lr, training=True))
+        g_loss = 2.0 * terms["pixel"] + 3.0 * terms["adversarial"]
+    g_weights, d_weights = trainer.generator.trainable_weights, trainer.discriminator.trainable_weights
+    trainer.optimizer.apply_gradients(zip(one.gradient(g_loss, g_weights), g_weights))
+    trainer.d_optimizer.apply_gradients(zip(two.gradient(d_loss, d_weights), d_weights))
 
 
 def diagnose(history, part=None, guard=True, mean=np.mean, count="d_real", finite=np.isfinite):
@@ -61,12 +79,16 @@ def diagnose_signed(history):
 
 
 ANSWERS = [
-    ("c04.epochs", lambda steps, batch, images: np.array([steps * batch, steps * batch / images]), "Correct."),
-    ("c04.epochs", lambda s, batch, n: (s * batch, fractions.Fraction(s * batch, n)), "Correct."),
-    ("c04.epochs", lambda steps, batch, images: (steps, steps / images), "whole batch"),
-    ("c04.epochs", lambda steps, batch, images: (steps * batch, steps * batch // images), "half pass"),
-    ("c04.epochs", lambda steps, batch, images: (steps * batch, steps / 1000), "6.4"),
-    ("c04.epochs", lambda steps, batch, images: steps * batch, "has shape (); expected (2,)"),
+    ("c04.train_step", step, "Correct."),
+    ("c04.train_step", step_with_two_tapes, "Correct."),
+    ("c04.train_step", lambda trainer, lr, hr: trainer.train_step((lr, hr)), "Correct."),
+    ("c04.train_step", lambda *given: step(*given, share=lambda name, weights: 1.0), "not weighted"),
+    ("c04.train_step", lambda *given: step(*given, share=lambda name, weights: 3.0 * (name != "pixel")), "adversarial"),
+    ("c04.train_step", lambda *given: step(*given, target="g"), "D that of d_loss"),
+    ("c04.train_step", lambda *given: step(*given, climb=-1), "sign"),
+    ("c04.train_step", lambda *given: step(*given, everything=True), "dots"),
+    ("c04.train_step", lambda *given: step(*given, share=lambda name, weights: -weights[name]), "weighted sum"),
+    ("c04.train_step", lambda *given: None, "nothing has moved"),
     ("c04.ema", lambda a, w, step, decay: w + min(decay, (1 + step) / (10 + step)) * (a - w), "Correct."),
     ("c04.ema", lambda a, w, step, decay: ema(w, a, step, decay), "exchanged"),
     ("c04.ema", ema_in_place, "changed its input"),
@@ -77,26 +99,6 @@ ANSWERS = [
     ),
     ("c04.ema", lambda a, w, step, decay: ema(a, w, min(step, 1) if step < 100 else step, decay), "at every step"),
     ("c04.ema", lambda a, w, step, decay: decay * a + (1 - decay) * w, "warm-up is missing"),
-    ("c04.schedule", lambda *given: schedule(*given), "Correct."),
-    (
-        "c04.schedule",
-        lambda s, peak, n, warm: (
-            float(np.interp(s, [0, warm], [0, peak]))
-            if s < warm
-            else 0.5 * peak + 0.5 * peak * np.cos((s - warm) / (n - warm) * np.pi)
-        ),
-        "Correct.",
-    ),
-    ("c04.schedule", lambda s, peak, n, warm: peak * (1 + np.cos(np.pi * s / n)) / 2, "no warm-up"),
-    ("c04.schedule", lambda *given: schedule(*given, fall=lambda part: np.cos(np.pi * part)), "minus the peak"),
-    ("c04.schedule", lambda *given: schedule(*given, fall=lambda part: 1 - part), "straight line"),
-    (
-        "c04.schedule",
-        lambda s, *rest: s / rest[2] * rest[0] if s < rest[2] else 2 * schedule(s, 1, *rest[1:]),
-        "height",
-    ),
-    ("c04.schedule", lambda s, peak, n, warm: schedule(s, peak, n, n / 5), "use the arguments"),
-    ("c04.schedule", lambda s, peak, n, warm: peak * (s / warm) ** 2 if s < warm else 1, "a line from 0"),
     ("c04.diagnose", lambda history: diagnose(history, count="step"), "Correct."),
     ("c04.diagnose", lambda history: diagnose(history, count="val_psnr"), "Correct."),
     ("c04.diagnose", lambda history: diagnose(history, count="g_gradient"), "Correct."),

@@ -110,6 +110,7 @@ OTHERS = {
     "c03.discriminator_loss",
     "c03.generator_step",
     "c04.diagnose",
+    "c04.train_step",
 }  # no array of numbers
 
 
