@@ -26,3 +26,10 @@ A chapter's cell tagged `taught` holds code that stands here, too: change both, 
 """
 
 __version__ = "0.1.0"
+FORMER = {"checks": "exercises", "distributed": "commands.distribute", "export": "commands.export"}
+
+
+def __getattr__(name):
+    if name in FORMER:
+        raise ImportError(f"srlib.{name} is srlib.{FORMER[name]} now")
+    raise AttributeError(f"module 'srlib' has no attribute {name!r}")

@@ -3,7 +3,6 @@
 They know no class of trainer: any Keras model will do that has `ema`, `generator` and `state`.
 """
 
-import dataclasses
 import math
 import pathlib
 import re
@@ -18,13 +17,18 @@ tf = runtime.load_tensorflow()
 import keras
 
 
-@dataclasses.dataclass
-class Laps:
-    """Where a training stands: it began at step `start`, ends at `steps`, and comes past the flag every `every`."""
+class History(keras.callbacks.Callback):
+    """Keep what every step logs in `columns`, a dict name -> list; None where a quantity was not measured.
 
-    start: int
-    steps: int
-    every: int
+    Its own two columns are `step` and `seconds`: at the end of a lap, the seconds a step since the last one,
+    with everything that is done between steps. start: steps that were done before this call of `fit`. steps: of the
+    whole training. every: steps of a lap. folder: where a resumed training has left its `history.csv`.
+    """
+
+    def __init__(self, start, steps, every, folder=None):
+        super().__init__()
+        self.start, self.steps, self.every = start, steps, every
+        self.columns = read_history(pathlib.Path(folder) / "history.csv", start) if folder and start else {}
 
     def step(self, batch):
         """The number of the step, from 1 on, that Keras calls batch number `batch` of this call of `fit`."""
@@ -34,53 +38,30 @@ class Laps:
         """Whether a lap ends with this batch."""
         return self.step(batch) % self.every == 0 or self.step(batch) == self.steps
 
-
-class History(keras.callbacks.Callback):
-    """Keep what every step logs in `columns`, a dict name -> list; None where a quantity was not measured.
-
-    Its own two columns are `step` and `seconds`: at the end of a lap, the seconds a step since the last one,
-    with everything that is done between steps. folder: where a resumed training has left its `history.csv`.
-    """
-
-    def __init__(self, laps, folder=None):
-        super().__init__()
-        self.laps = laps
-        self.columns = read_history(pathlib.Path(folder) / "history.csv", laps.start) if folder and laps.start else {}
-
     def on_train_begin(self, logs=None):
-        self.lap = (self.laps.start, time.perf_counter())
+        self.lap = (self.start, time.perf_counter())
 
     def on_train_batch_end(self, batch, logs=None):
-        step, seconds = self.laps.step(batch), None
-        if self.laps.ends(batch):
-            (first, started), self.lap = self.lap, (step, time.perf_counter())
-            seconds = (self.lap[1] - started) / (step - first)
-        for name, value in {**logs, "step": step, "seconds": seconds}.items():
+        step = self.step(batch)
+        logs["seconds"] = None
+        if self.ends(batch):
+            first, started = self.lap
+            self.lap = (step, time.perf_counter())
+            logs["seconds"] = (self.lap[1] - started) / (step - first)
+        for name, value in {**logs, "step": step}.items():
             column = self.columns.setdefault(name, [])
             column.extend([None] * (step - 1 - len(column)))  # a quantity that an earlier run did not log
             column.append(value if value is None or name == "step" else float(value))
-
-    def recent(self, names, steps):
-        """Means over the last steps of those of the columns that were measured then, by name."""
-        lately = {name: [v for v in self.columns.get(name, [])[-steps:] if v is not None] for name in names}
-        return {name: float(np.mean(values)) for name, values in lately.items() if values}
 
 
 class Guard(keras.callbacks.Callback):
     """Stop at the first value that is not finite, before anything is saved, and say where it began."""
 
-    ORDER = (
-        "pixel",
-        "lattice",
-        "perceptual",
-        "spectral",
-        "adversarial",
-        "d_loss",
-    )  # a loss is named before what it spoils
+    ORDER = "pixel lattice perceptual spectral adversarial d_loss".split()  # a loss is named before what it spoils
 
-    def __init__(self, laps, pixels, order, folder=None):
+    def __init__(self, history, pixels, order, folder=None):
         super().__init__()
-        self.laps, self.pixels, self.order, self.folder = laps, pixels, order, folder
+        self.history, self.pixels, self.order, self.folder = history, pixels, order, folder
 
     def on_train_batch_end(self, batch, logs=None):
         broken = sorted((name for name in logs if not math.isfinite(logs[name])), key=[*self.ORDER, *logs].index)
@@ -93,7 +74,7 @@ class Guard(keras.callbacks.Callback):
             if saved
             else "No checkpoint was kept (pass a folder)"
         )
-        step, order = self.laps.step(batch), self.order
+        step, order = self.history.step(batch), self.order
         images = data.batch_at(self.pixels, step - 1, order["batch"], order["seed"], patch=order["patch"])
         raise FloatingPointError(
             f"step {step}: the term {broken[0]!r} became {float(logs[broken[0]])}"
@@ -129,35 +110,34 @@ def origin(trainer, images):
 class Validation(keras.callbacks.Callback):
     """At the end of a lap: mean PSNR, RGB, of the EMA generator and of the raw one, on uint8 (N, 128, 128, 3)."""
 
-    def __init__(self, laps, val):
+    def __init__(self, history, val):
         super().__init__()
-        self.laps, self.pairs = laps, data.pairs(val)
+        self.history, self.pairs = history, data.pairs(val)
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.laps.ends(batch):
+        if self.history.ends(batch):
             lr, hr = self.pairs
             for name, model in (("val_psnr", self.model.ema), ("val_psnr_raw", self.model.generator)):
                 logs[name] = float(metrics.psnr(hr, inference.predict(model, lr)).mean())
 
 
 class Report(keras.callbacks.Callback):
-    """Say in a line at the end of a lap how far a training is; nothing without `verbose`."""
+    """Say in a line at the end of a lap how far a training is: the losses of its last step, and the time left."""
 
     SHOWN = ("pixel", "perceptual", "adversarial", "d_real", "d_fake")
 
-    def __init__(self, history, batch_size, verbose):
+    def __init__(self, history, batch_size):
         super().__init__()
-        self.history, self.batch_size, self.verbose = history, batch_size, verbose
+        self.history, self.batch_size = history, batch_size
 
     def on_train_batch_end(self, batch, logs=None):
-        laps = self.history.laps
-        if self.verbose and laps.ends(batch):
-            recent = self.history.recent([*self.SHOWN, "val_psnr", "seconds"], laps.every)
-            pace, psnr = recent.pop("seconds"), recent.pop("val_psnr", None)
-            words = "  ".join(f"{name} {value:.4f}" for name, value in recent.items())
-            score = "" if psnr is None else f"  val {psnr:.2f} dB"
-            speed = f"{self.batch_size / pace:.0f} images/s  {(laps.steps - laps.step(batch)) * pace / 60:.1f} min left"
-            runtime.say(f"step {laps.step(batch):>5}/{laps.steps}  {words}{score}  {speed}")
+        if self.history.ends(batch):
+            step, steps = self.history.step(batch), self.history.steps
+            words = "  ".join(f"{name} {logs[name]:.4f}" for name in self.SHOWN if name in logs)
+            score = f"  val {logs['val_psnr']:.2f} dB" if "val_psnr" in logs else ""
+            pace = logs["seconds"]
+            speed = f"{self.batch_size / pace:.0f} images/s  {(steps - step) * pace / 60:.1f} min left"
+            runtime.say(f"step {step:>5}/{steps}  {words}{score}  {speed}")
 
 
 class Saving(keras.callbacks.Callback):
@@ -168,10 +148,9 @@ class Saving(keras.callbacks.Callback):
         self.history, self.folder, self.order, self.keep = history, pathlib.Path(folder), order, keep
 
     def on_train_batch_end(self, batch, logs=None):
-        laps = self.history.laps
-        if laps.ends(batch):
+        if self.history.ends(batch):
             write_history(self.folder / "history.csv", self.history.columns)
-            checkpoints.save(self.folder, self.model, laps.step(batch), self.order, self.keep)
+            checkpoints.save(self.folder, self.model, self.history.step(batch), self.order, self.keep)
             with runtime.replacing(self.folder / "ema.keras") as partial:
                 self.model.ema.save(partial)
 
@@ -190,11 +169,7 @@ def write_history(path, columns):
 
 def read_history(path, steps):
     """The first `steps` rows of what `write_history` wrote, as columns; none where the file is missing."""
-    try:
-        columns = pretrained.read_columns(path)
-    except OSError as error:
-        runtime.say(f"the history before this step is lost: cannot read {path} ({error})")
-        return {}
+    columns = pretrained.read_columns(path) if pathlib.Path(path).exists() else {}
     return {name: [int(v) if name == "step" else v for v in column[:steps]] for name, column in columns.items()}
 
 

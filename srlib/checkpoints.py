@@ -17,7 +17,6 @@ from . import runtime
 
 tf = runtime.load_tensorflow()
 
-WRITE_HELP = "the earlier ones are intact: make room or name another folder, and start again to go on from the last"
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # how TensorFlow calls the content of a variable in a checkpoint
 
 
@@ -29,11 +28,9 @@ def saved(folder):
     """The checkpoints of a folder, oldest first: paths without the ending, such as `FOLDER/step-250`.
 
     Only what `save` has named counts, ordered by the number; copies of yours under other names are not looked at.
-    Raises `ValueError` for a file, or for a folder of the former format (`.npz`).
+    Raises `ValueError` for a folder of the former format (`.npz`).
     """
     folder = pathlib.Path(folder)
-    if folder.is_file():
-        raise ValueError(f"{folder} is a file; expected the folder of a training's checkpoints")
     steps = sorted(
         int(found[1])
         for path in folder.glob("step-*.index")
@@ -78,11 +75,14 @@ def save(folder, trainer, step, order, keep=2):
     path = pathlib.Path(folder) / f"step-{step}"
     try:
         runtime.patiently(lambda: checkpoint.write(str(path)))
-        for old in saved(folder)[:-keep]:
+        for old in [path for path in saved(folder) if int(path.name[5:]) <= step][:-keep]:  # damaged ones may be newer
             for ending in (".index", ".data-00000-of-00001"):  # the index first: without it, the rest does not count
                 runtime.patiently(lambda: pathlib.Path(f"{old}{ending}").unlink(missing_ok=True))
     except (OSError, tf.errors.OpError) as error:
-        raise OSError(f"cannot write the checkpoint {path} ({error}); {WRITE_HELP}") from error
+        raise OSError(
+            f"cannot write the checkpoint {path} ({error}); the earlier ones are intact: make room or name another "
+            "folder, and start again to go on from the last"
+        ) from error
 
 
 def restore(path, trainer, order=None):
@@ -98,14 +98,9 @@ def restore(path, trainer, order=None):
         reader = tf.train.load_checkpoint(str(path))
         note = json.loads(reader.get_tensor("note" + VALUE))
         arrays = [reader.get_tensor(f"state/{index}{VALUE}") for index in range(note["variables"])]
-    except (OSError, MemoryError):
-        raise
+    except (OSError, MemoryError, tf.errors.PermissionDeniedError, tf.errors.UnavailableError) as error:
+        raise OSError(f"cannot read {path} now ({error})") from error
     except Exception as error:  # TensorFlow's many types, UnicodeDecodeError, KeyError: all mean a damaged file
-        if isinstance(error, tf.errors.OpError) and error.error_code in (
-            tf.errors.PERMISSION_DENIED,
-            tf.errors.UNAVAILABLE,
-        ):
-            raise OSError(f"cannot read {path} ({error.message})") from error
         raise DamagedCheckpoint(f"the checkpoint {path} is damaged ({str(error).splitlines()[0][:160]})") from error
     if note["trainer"] != trainer.name or [a.shape for a in arrays] != [tuple(v.shape) for v in variables]:
         raise ValueError(
@@ -127,24 +122,23 @@ def restore(path, trainer, order=None):
 def resume(folder, trainer, order=None):
     """Restore the newest checkpoint of a folder that can be read; returns its step, 0 without any.
 
-    A damaged one is named, renamed to `.damaged`, and the next older one is taken. What a kill has left half written is
-    deleted. Raises `ValueError` if all are damaged, or if one belongs to another network.
+    A damaged one is named, and the next older one is taken; it stays until training comes past its
+    number. What a kill has left half written is deleted. Raises `ValueError` if all are damaged, or if one belongs to
+    another network.
     """
-    damaged, parts = [], ("step-[0-9]*_temp/part-*.tempstate*", "*.[0-9]*-??????.partial.*")  # TensorFlow's, ours
+    parts = "step-[0-9]*_temp/part-*.tempstate*", "*.[0-9]*-??????.partial.*"  # TensorFlow's, ours
     for leftover in [path for pattern in parts for path in pathlib.Path(folder).glob(pattern)]:
         leftover.unlink()  # of a process that was killed while it wrote
-    for path in reversed(saved(folder)):
+    paths = saved(folder)
+    for path in reversed(paths):
         try:
             restore(path, trainer, order)
         except DamagedCheckpoint as error:
             runtime.say(f"{error}; trying the one before")
-            damaged.append(path)
             continue
-        for file in [file for bad in damaged for file in bad.parent.glob(f"{bad.name}.*")]:
-            file.rename(f"{file}.damaged")
         runtime.say(f"resumed at step {path.name[5:]} from {path.name}")
         return int(path.name[5:])
-    if damaged:
-        names = ", ".join(path.name for path in damaged)
+    if paths:
+        names = ", ".join(path.name for path in reversed(paths))
         raise ValueError(f"every checkpoint in {folder} is damaged ({names}); delete them to start again from step 0")
     return 0

@@ -11,6 +11,7 @@ import hashlib
 import json
 import pathlib
 import re
+import shutil
 import time
 
 import filelock
@@ -74,7 +75,7 @@ def load(source=None, profile=None):
     if not index:
         index, files = _plan(folder, limits)
         folder = runtime.cache() / f"faces-{index['source'][:16]}"
-        if len(_read_index(folder).get("files", [])) < len(SPLITS):
+        if not _read_index(folder):
             _fill(folder, index, files)
     verify(folder, CHEAP)
     arrays = [np.load(folder / f"{split}.npy", mmap_mode="r")[:limit] for split, limit in zip(SPLITS, limits)]
@@ -147,13 +148,6 @@ def _walk(folder, seen):
                 yield from _walk(path, seen) if path.is_dir() else [path]
 
 
-def _rows(path):
-    """The lines of a table, each a list of fields, whatever wrote it: commas, semicolons, tabs, quotes, UTF-16."""
-    content = path.read_bytes()
-    text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
-    return [re.split(r"[,;\s]+", line.strip()) for line in text.replace('"', "").splitlines()]
-
-
 def photo_files(folder):
     """The photos below a folder, by their suffix, in sorted order; and all files there, a list of paths each."""
     found, readable = list(_walk(pathlib.Path(folder), set())), photos.suffixes()
@@ -193,15 +187,16 @@ def _plan(folder, limits):
 
 
 def _official_split(images, partition):
-    """The photos that CelebA's list names, split as it says, and a sentence about the rule."""
-    wanted = {pathlib.PurePath(row[0]).stem: row[1] for row in _rows(partition) if row[1:] in (["0"], ["1"], ["2"])}
+    """The photos that CelebA's list names, split as it says, and a sentence about the rule.
+
+    The list may have commas, semicolons, tabs or quotes, in UTF-8 or UTF-16: whatever program wrote it.
+    """
+    content = partition.read_bytes()
+    text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
+    wanted = dict(re.findall(r"^[\"\s]*([^\s,;\"]+)\.\w+[\",;\s]+([012])[\"\s]*$", text, re.M))
     aligned = [path for path in images if "img_align_celeba" in str(path)] or images
-    listed = [(stem, path) for path in aligned if (stem := path.stem) in wanted]  # there is a copy as PNG, too
-    found = dict(listed)
-    for stem, path in listed:
-        if found[stem] is not path:
-            raise ValueError(f"{path} and {found[stem]} are one image of {partition.name}; remove one copy")
-    splits = [[path for stem, path in listed if wanted[stem] == part] for part in "012"]
+    listed = {path.stem: path for path in aligned if path.stem in wanted}  # there is a copy as PNG, too
+    splits = [[path for stem, path in listed.items() if wanted[stem] == part] for part in "012"]
     if not all(splits):
         raise ValueError(
             f"{partition.name} lists {len(wanted):,} images, but of those for training, validation and testing "
@@ -212,7 +207,7 @@ def _official_split(images, partition):
     return splits, (
         "CelebA's official, identity-disjoint partition"
         + (f"; {missing:,} of the {len(wanted):,} images that it lists are not here" if missing else "")
-        + (f"; {left:,} photos that it does not list, or not aligned, are left out" if left else "")
+        + (f"; {left:,} photos that it does not list, not aligned or copies, are left out" if left else "")
     )
 
 
@@ -222,9 +217,8 @@ def prepare(source, folder, train=None, held_out=None):
     source: `celeba` or a folder of photos, as in `load`. train, held_out: how many images to take for training, and
     for validation and testing each (None: all). The pixels are those that `load(source)` gives, bit for bit.
 
-    Each array is complete or not there, and `names.json` is completed at the end; until then, `load` refuses the set.
-    Called again after an interruption, it keeps what is finished. Raises `ValueError` for broken images (by name) or
-    a folder that holds something else, and `OSError` for a full disk. Returns what `verify` does.
+    The set is written beside `folder` and renamed: it is whole, or not there. Raises `ValueError` for broken images (by
+    name) or a folder that holds something else, and `OSError` for a full disk. Returns what `verify` does.
     """
     if any(limit is not None and limit < 1 for limit in (train, held_out)):
         raise ValueError(f"train is {train} and held_out {held_out}; expected at least 1, or None for all")
@@ -234,40 +228,34 @@ def prepare(source, folder, train=None, held_out=None):
 
 
 def _fill(folder, index, files):
-    """Make a folder the prepared set that `_plan` has described, or finish what an earlier call has begun."""
+    """Make a folder the prepared set that `_plan` has described, unless it is that already."""
+    partial = folder.with_name(f"{folder.name}.partial")
     total = sum(map(len, files.values()))
     if total > 2000:
-        runtime.say(f"preparing {total:,} faces, once, in {folder}; if another process does, this one waits for it")
-    try:
-        with filelock.FileLock(runtime.cache() / f"{index['source'][:16]}.lock"):
-            before = _read_index(runtime.make_folder(folder))
-            if before.get("source") != index["source"] and (before or (folder / "train.npy").exists()):
-                raise ValueError(f"{folder} holds faces of another source or choice of images; give an empty folder")
-            for leftover in folder.glob("*.[0-9]*-??????.partial.*"):  # of a call that was killed
-                leftover.unlink()
-            index["files"] = before.get("files", {})
+        size = f"{total * data.HR_SIZE**2 * 3 / 1e6:,.0f} MB"
+        runtime.say(f"preparing {total:,} faces ({size}), once, in {folder}; if another process does, this one waits")
+    with filelock.FileLock(runtime.cache() / f"{index['source'][:16]}.lock"):
+        if _read_index(folder).get("source") == index["source"]:
+            return
+        if folder.exists():
+            raise ValueError(f"{folder} exists, and is no set of these faces; name a new folder, or delete this one")
+        shutil.rmtree(partial, ignore_errors=True)  # of a call that was killed
+        try:
+            runtime.make_folder(partial)
             for split, paths in files.items():
-                _write_index(folder, index)
-                if split not in index["files"] or not (folder / f"{split}.npy").is_file():
-                    index["files"][split] = _write_faces(folder / f"{split}.npy", paths)
-            _write_index(folder, index)
-    except OSError as error:
-        if error.errno is None:  # it says what happened
-            raise
-        raise OSError(
-            f"cannot write the prepared faces to {folder} ({error.strerror}); they need "
-            f"{total * data.HR_SIZE**2 * 3 / 1e6:,.0f} MB. Make room, or name another folder (SRLIB_CACHE: where a "
-            "folder of photos is prepared when it is loaded)"
-        ) from error
+                index["files"][split] = _write_faces(partial / f"{split}.npy", paths)
+            rest = json.dumps(index, indent=1)[2:]  # behind the opening bracket
+            head = f'{{"format": "{FORMAT}", "rest": "{hashlib.sha256(rest.encode()).hexdigest()}",\n'
+            (partial / "names.json").write_text(head + rest, encoding="utf-8", newline="\n")
+            runtime.patiently(lambda: partial.rename(folder))
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_faces(target, files):
-    """Write the faces of image files as one `.npy`, complete or not at all; returns its size and SHA-256."""
+    """Write the faces of image files as one `.npy`; returns its size and SHA-256."""
     start, shape = time.perf_counter(), (len(files), data.HR_SIZE, data.HR_SIZE, 3)
-    with (
-        runtime.replacing(target) as partial,
-        open(partial, "wb") as file,
-    ):  # not a memory map: on a full disk, that ends the process
+    with open(target, "wb") as file:  # not a memory map: on a full disk, that ends the process
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for count, face in enumerate(_faces(files), 1):
             file.write(face)
@@ -313,10 +301,8 @@ def verify(folder, largest=None):
     """
     folder = pathlib.Path(folder).expanduser().resolve()
     index = _read_index(folder)
-    if len(index.get("files", [])) < len(SPLITS):
-        raise ValueError(
-            f"{folder} is {'an unfinished' if index else 'no'} prepared set; run `srlib prepare SOURCE {folder}`"
-        )
+    if not index:
+        raise ValueError(f"{folder} is no prepared set; run `srlib prepare SOURCE {folder}`")
     for split, entry in index["files"].items():
         path = folder / f"{split}.npy"
         size = path.stat().st_size if path.is_file() else 0
@@ -329,7 +315,7 @@ def verify(folder, largest=None):
 
 
 def _read_index(folder):
-    """`names.json` of a prepared set, finished or not, as a dict; an empty one for any other folder."""
+    """`names.json` of a prepared set as a dict; an empty one for any other folder."""
     path = folder / "names.json"  # its first line holds the SHA-256 of all that follows
     head, _, rest = (path.read_bytes() if path.is_file() else b"").partition(b"\n")
     if FORMAT.encode() not in head:
@@ -337,13 +323,6 @@ def _read_index(folder):
     if hashlib.sha256(rest).hexdigest().encode() not in head:
         raise ValueError(f"{path} is damaged; copy it again, or delete {folder} and prepare it anew")
     return json.loads(b"{" + rest)
-
-
-def _write_index(folder, index):
-    rest = json.dumps(index, indent=1)[2:]  # behind the opening bracket
-    head = f'{{"format": "{FORMAT}", "rest": "{hashlib.sha256(rest.encode()).hexdigest()}",\n'
-    with runtime.replacing(folder / "names.json") as partial:
-        partial.write_text(head + rest, encoding="utf-8", newline="\n")
 
 
 def _sha256(path):

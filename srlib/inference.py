@@ -82,10 +82,6 @@ def predict_tiles(model, image, side=192):
     is larger by the network's `receptive_radius` on every side, as far as the image goes, so that a kept pixel never
     feels where its tile ends: together the tiles equal `predict` on the whole image up to rounding.
     """
-    if image.ndim != 3 or min(image.shape[:2]) < SMALLEST or side < SMALLEST:
-        raise ValueError(
-            f"image has shape {image.shape}, side is {side}; expected (h, w, 3), and at least {SMALLEST} pixels a side"
-        )
     margin, scale = max(receptive_radius(model), SMALLEST), data.SCALE
     for y in range(0, image.shape[0], side):
         for x in range(0, image.shape[1], side):

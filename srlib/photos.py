@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 import pathlib
 
 import numpy as np
@@ -36,20 +35,17 @@ def read_image(path):
     Converted on the way: grey, palette, CMYK and 16-bit files; the colours of an ICC profile; transparency is laid
     on white; the EXIF rotation is applied; of several frames or pages, the first is taken. A broken profile or EXIF
     block is ignored. Raises `FileNotFoundError` for a missing file, `OSError` where the drive does not give it, and
-    `ValueError`, with the file's name, for one that is no image, is truncated, or declares more than `MAX_PIXELS`
-    pixels (read from its header, before anything is decoded).
+    `ValueError`, with the file's name, for one that is no image, is truncated, holds more than 8 bits in another way
+    than 16-bit grey PNG, or declares more than `MAX_PIXELS` pixels (read from its header, before anything is decoded).
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise ValueError(f"path is a {type(path).__name__}; expected the path of an image file")
     path = pathlib.Path(path).expanduser()
     try:
         with open(path, "rb") as file:  # a path would be mapped by Pillow, which garbles turned TIFFs
             return upright_rgb(file)
     except (FileNotFoundError, IsADirectoryError) as error:
-        words = (
+        raise FileNotFoundError(
             f"no image file at {path}: it does not exist, or is a folder. Paths are relative to {pathlib.Path.cwd()}"
-        )
-        raise FileNotFoundError(words) from error
+        ) from error
     except Exception as error:  # Pillow's decoders raise many types; each means "unreadable"
         if isinstance(error, OSError) and error.errno:  # the system's, none of Pillow's
             raise OSError(
@@ -66,14 +62,8 @@ def upright_rgb(file):
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise ValueError(f"it has {width}x{height} pixels; the limit is {MAX_PIXELS:,}: shrink or crop it")
-        if image.mode == "F" or image.mode == "I" and image.format not in ("PNG", "PPM"):  # those two mean 16 bits
-            raise ValueError("it holds 32-bit levels of unknown range")
-        if (
-            image.mode.startswith("I;16")
-            and image.format == "TIFF"
-            and (image.tag_v2.get(258), image.tag_v2.get(262)) != ((16,), 1)
-        ):
-            raise ValueError("it holds grey levels of 12 bits, or white as 0; save it as ordinary 16-bit grey")
+        if image.mode[0] in "FI" and image.format not in ("PNG", "PPM"):  # those two mean 16 bits by it
+            raise ValueError("it holds levels of more than 8 bits, of unknown range: save it as PNG")
         image.load()
         turn = None
         with contextlib.suppress(Exception):  # there is no EXIF block, or a broken one

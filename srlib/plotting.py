@@ -169,23 +169,15 @@ def difference(reference, result, gain=4.0):
 def spectra(powers, caption="", limits=(-25, 35), cmap="magma"):
     """Pictures of power spectra in dB, a square of pixels for each frequency, none averaged; returns a `Picture`.
 
-    powers: dict name -> (H, H) of `metrics.power_spectrum`, H a divisor of 256, or ratios of such; those in dB suit
-    `limits=(-15, 15), cmap="RdBu_r"`.
+    powers: dict name -> (H, H) of `metrics.power_spectrum`, or ratios of such; those in dB suit `limits=(-15, 15),
+    cmap="RdBu_r"`. What places and colours mean is added to the caption.
     """
-    width, height = 780, 350 * (-(-len(powers) // 2))
-    figure = plt.figure(figsize=(width / 100, height / 100), dpi=100, layout="none")
-    for index, (name, power) in enumerate(powers.items()):
-        left, upper, half = 72 + 344 * (index % 2), 36 + 350 * (index // 2), len(power) // 2
-        axis = figure.add_axes((left / width, 1 - (upper + 256) / height, 256 / width, 256 / height))
-        shown = axis.imshow(
-            10 * np.log10(np.maximum(power, 1e-12)), cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest",
-            extent=(-half - 0.5, half - 0.5, half - 0.5, -half - 0.5),
-        )  # fmt: skip
-        ticks, unit = range(-half, half, half // 2), "(periods per image)"
-        axis.set(title=name, xlabel=f"kx {unit}", ylabel=f"ky {unit}", xticks=ticks, yticks=ticks, frame_on=False)
-        axis.grid(False)
-    figure.colorbar(shown, cax=figure.axes[:2][-1].inset_axes((1.06, 0, 0.06, 1)), label="power (dB)")
-    return Picture(figure, caption)
+    low, high = limits
+    half = len(next(iter(powers.values()))) // 2
+    decibels = [10 * np.log10(np.maximum(power, 1e-12)) for power in powers.values()]
+    images = [plt.get_cmap(cmap)((power - low) / (high - low), bytes=True)[..., :3] for power in decibels]
+    scale = f"Middle: frequency 0; edges: {half} periods per image. Colours of {cmap!r}: {low} to {high} dB."
+    return strip(images, list(powers), caption=f"{caption} {scale}".lstrip())
 
 
 def colour_of(name):

@@ -8,7 +8,7 @@ import contextlib
 import numpy as np
 
 from . import checkpoints, data, losses, runtime
-from .callbacks import Guard, History, Laps, Report, Saving, Validation
+from .callbacks import Guard, History, Report, Saving, Validation
 
 tf = runtime.load_tensorflow()
 import keras
@@ -277,7 +277,7 @@ def fit(
     order = {"seed": seed, "batch": batch, "patch": patch, "images": len(pixels)}
     with checkpoints.lock(folder) if folder else contextlib.nullcontext():
         start = checkpoints.resume(folder, trainer, order) if folder else 0
-        history = History(Laps(start, steps, every), folder)
+        history = History(start, steps, every, folder)
         if start < steps:
             dataset = data.batches(pixels, batch, steps, seed=seed, start=start, patch=patch)
             guard, *own = own_callbacks(history, pixels, order, val, folder, keep, verbose)
@@ -287,9 +287,9 @@ def fit(
 
 def own_callbacks(history, pixels, order, val, folder, keep, verbose):
     """The callbacks of `fit`, in the order in which they have to hear of a step."""
-    own = [Guard(history.laps, pixels, order, folder), history, Report(history, order["batch"], verbose)]
+    own = [Guard(history, pixels, order, folder), history, *([Report(history, order["batch"])] if verbose else [])]
     if val is not None:
-        own.insert(1, Validation(history.laps, val))
+        own.insert(1, Validation(history, val))
     return own + ([Saving(history, folder, order, keep)] if folder else [])
 
 

@@ -41,7 +41,7 @@ def test_the_guard_names_the_layer(stage, monkeypatch):
         broken = make(stage)
         layer = [layer for layer in broken.discriminator.layers if isinstance(layer, keras.layers.LeakyReLU)][0]
         monkeypatch.setattr(layer, "call", lambda x: x * np.float32(np.inf))
-        with pytest.raises(FloatingPointError, match=f"in the layer '{layer.name}' of 'functional"):
+        with pytest.raises(FloatingPointError, match=f"in the layer '{layer.name}' of 'patch_discriminator'"):
             training.fit(broken, PIXELS, 4, **ARGUMENTS)
 
 

@@ -132,16 +132,6 @@ def test_what_a_kill_leaves_half_written_goes_and_nothing_of_yours(trained):
     assert sorted(trained.iterdir()) == sorted(before + new) and (trained / mine[1]).exists()
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\0" * 80, b"model_checkpoint_path: 'elsewhere'"])
-def test_the_folder_alone_says_what_there_is(content, trained):
-    """TensorFlow's list of checkpoints, as a former version wrote it, is missing, damaged in a power cut, or stale."""
-    if content is not None:
-        (trained / "checkpoint").write_bytes(content)
-    training.fit(make("pixel"), PIXELS, 16, folder=trained, **ARGUMENTS)
-    assert [path.name for path in checkpoints.saved(trained)] == ["step-12", "step-16"]
-    assert len(list(trained.glob("step-*"))) == 4  # two files each, and nothing else stays
-
-
 @pytest.mark.parametrize("part", ["index", "data-00000-of-00001"])
 @pytest.mark.parametrize("damage", [lambda c: c[: len(c) // 2], lambda c: b"", lambda c: b"\0" * len(c)])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(part, damage, trained, capsys):
@@ -150,8 +140,16 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(part, damage,
     training.fit(make("pixel"), PIXELS, 12, folder=trained, **ARGUMENTS)
     said = capsys.readouterr().out
     assert "step-8 is damaged" in said and "resumed at step 4 from step-4" in said
-    assert pathlib.Path(f"{path}.damaged").exists()
     assert [path.name for path in checkpoints.saved(trained)] == ["step-8", "step-12"]
+    for path in checkpoints.saved(trained):
+        checkpoints.restore(path, make("pixel"))
+
+
+def test_a_newer_damaged_checkpoint_does_not_push_out_a_good_one(trained):
+    """Training goes on from step 4, with other laps."""
+    (trained / "step-8.index").write_bytes(b"")
+    training.fit(make("pixel"), PIXELS, 6, folder=trained, keep=1, **ARGUMENTS)
+    assert checkpoints.resume(trained, make("pixel")) == 6
 
 
 def test_where_all_are_damaged_nothing_begins_anew(trained):

@@ -4,7 +4,6 @@ import dataclasses
 import errno
 import os
 import pathlib
-import re
 import signal
 import subprocess
 import sys
@@ -86,16 +85,18 @@ def test_celeba_follows_the_official_partition(table, suffix, tmp_path):
     assert [round(float(face.mean()) / 5) for face in loaded.test] == [16, 17, 18, 19]
 
 
-def test_of_two_copies_the_aligned_one_is_taken_or_none(tmp_path):
+def test_of_two_copies_one_is_taken_the_aligned_one(tmp_path):
     root = make_celeba(tmp_path / "set")
     for path in root.rglob("*.jpg"):
         save_photo(root / "img_celeba" / path.name, gradient(300, 200))
     loaded = datasets.load(root, ALL)
     assert counts(loaded) == [12, 4, 4] and float(np.ptp(loaded.train)) < 60  # no gradient
-    assert "20 photos that it does not list, or not aligned, are left out" in loaded.description
+    assert "20 photos that it does not list, not aligned or copies, are left out" in loaded.description
     save_photo(root / "img_align_celeba" / "000003.png", gradient())
-    with pytest.raises(ValueError, match="000003.png and .*000003.jpg are one image of list_eval_partition.csv"):
-        datasets.load(root, ALL)
+    loaded = datasets.load(root, ALL)
+    assert (
+        counts(loaded) == [12, 4, 4] and "21 photos that it does not list, not aligned or copies" in loaded.description
+    )
 
 
 def test_what_the_partition_misses_is_counted(tmp_path):
@@ -205,12 +206,12 @@ def test_a_folder_is_prepared_once_in_the_cache_and_again_when_it_changes(cache,
     assert ".heic (1)" in datasets.load(tmp_path / "photos", ALL).description  # not what was left out before
 
 
-def test_a_full_disk_says_how_much_is_needed_and_leaves_no_half(cache, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_half(cache, tmp_path, monkeypatch):
     save_photos(tmp_path / "photos", 20)
     monkeypatch.setattr(np.lib.format, "write_array_header_1_0", failing)
-    with pytest.raises(OSError, match=r"cannot write .*\(the disk fails\); they need 1 MB. .*SRLIB_CACHE"):
+    with pytest.raises(OSError, match="the disk fails"):
         datasets.load(tmp_path / "photos", ALL)
-    assert not list(cache.rglob("*.npy"))
+    assert not list(cache.glob("faces-*"))
     monkeypatch.undo()
     assert counts(datasets.load(tmp_path / "photos", ALL)) == [16, 2, 2]
 
@@ -264,10 +265,10 @@ def test_the_content_of_large_files_is_compared_on_request(prepared, monkeypatch
 
 def test_other_things_in_the_folder_are_neither_taken_nor_overwritten(prepared):
     source = prepared.parent / "photos"
-    with pytest.raises(ValueError, match="another source or choice of images; give an empty folder"):
+    with pytest.raises(ValueError, match="prepared exists, and is no set of these faces; name a new folder"):
         datasets.prepare(source, prepared, train=9)
     (prepared / "names.json").unlink()
-    with pytest.raises(ValueError, match="give an empty folder"):
+    with pytest.raises(ValueError, match="name a new folder"):
         datasets.prepare(source, prepared)  # over a train.npy of somebody's
     (source / "names.json").write_text('{"00.png": "Ada"}')  # of a folder of photos
     assert counts(datasets.load(source, ALL)) == [16, 2, 2]
@@ -288,32 +289,18 @@ photos.read_image = slow; datasets.prepare(*sys.argv[1:3])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_a_killed_preparation_goes_on_and_two_at_once_end_well(tmp_path, prepared):
+def test_a_killed_preparation_begins_anew_and_two_at_once_end_well(tmp_path, prepared):
     """SIGKILL while the second file is written; then two processes at once: one works, the other one waits."""
     folder, whole = tmp_path / "killed", {path.name: path.read_bytes() for path in prepared.iterdir()}
     process, deadline = python(SLOWLY, tmp_path / "photos", folder, 100), time.monotonic() + 60
-    while not any(folder.glob("val.*.partial.npy")) and time.monotonic() < deadline:
+    while not (tmp_path / "killed.partial" / "val.npy").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
-    assert process.wait() == -signal.SIGKILL and any(folder.glob("val.*.partial.npy"))
-    with pytest.raises(ValueError, match="an unfinished prepared set; run `srlib prepare SOURCE"):
+    assert process.wait() == -signal.SIGKILL and (tmp_path / "killed.partial" / "val.npy").exists()
+    with pytest.raises(FileNotFoundError, match="killed' is not a folder here"):
         datasets.load(folder, ALL)
-    kept = (folder / "train.npy").stat().st_mtime_ns
-    (folder / "mine.partial.pdf").touch()
     both = [python(SLOWLY, tmp_path / "photos", folder, 0.5) for _ in range(2)]
     said = [process.communicate(timeout=60)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
-    assert (folder / "train.npy").stat().st_mtime_ns == kept
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole | {"mine.partial.pdf": b""}
-
-
-def test_a_long_preparation_says_how_long(tmp_path, monkeypatch, capsys):
-    for index in range(2_600):
-        (tmp_path / f"{index:04d}.png").touch()
-    monkeypatch.setattr(data, "HR_SIZE", 1)
-    monkeypatch.setattr(photos, "read_image", str)
-    monkeypatch.setattr(photos, "face_crop", lambda path: np.zeros((1, 1, 3), "uint8"))
-    datasets.prepare(tmp_path, tmp_path / "prepared")
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("preparing 2,600 faces, once, in ")
-    assert re.fullmatch(r"train.npy: 2,000 of 2,080 faces, [\d,]+ a second, \d+ s left", second)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+    assert not (tmp_path / "killed.partial").exists()

@@ -93,3 +93,7 @@ def test_a_former_name_leads_to_the_new_one():
             assert hasattr(found, last), new
         with pytest.raises(AttributeError, match="there is no such name"):
             module.nothing
+    with pytest.raises(ImportError, match="srlib.checks is srlib.exercises now"):
+        from srlib import checks  # noqa: F401
+    with pytest.raises(ValueError, match="dcgan-repaired is dcgan now"):
+        pretrained.load("dcgan-repaired")

@@ -85,7 +85,7 @@ def test_enlarge_takes_an_array_or_a_file_whole_or_in_tiles(tmp_path):
 @pytest.mark.parametrize(
     ("photo", "options", "words"),
     [
-        (PHOTO[:7], {}, "at least 8"),
+        (PHOTO[:7], {}, ">= 8"),
         (PHOTO / 255, {}, "to_uint8"),
         (PHOTO[..., 0], {}, "uint8"),
         (np.zeros((4_001, 4_000, 3), "uint8"), {}, "4000x4001 pixels; the limit is 16,000,000"),

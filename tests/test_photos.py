@@ -64,8 +64,9 @@ def test_what_pillow_only_knows_by_name_is_no_photo():
     assert not photos.suffixes() & {".pdf", ".h5", ".mpg", ".eps", ".txt", ""}
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "I;16"])
-@pytest.mark.parametrize("suffix", [".tiff", ".png"])
+@pytest.mark.parametrize(
+    "mode, suffix", [("L", ".tiff"), ("RGB", ".tiff"), ("RGBA", ".tiff"), ("L", ".png"), ("I;16", ".png")]
+)
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_photos_stand_upright(mode, suffix, orientation, tmp_path):
     """A TIFF, too: Pillow maps it into memory if it gets a path, with width and height exchanged too early."""
@@ -145,17 +146,11 @@ def test_a_profile_that_says_nothing_is_ignored(tmp_path):
         assert red[0] > 200 and red[1] < 60
 
 
-@pytest.mark.parametrize(
-    "levels, tags, words",
-    [
-        (np.zeros((140, 150), "int32"), {}, "it holds 32-bit levels of unknown range"),
-        (np.zeros((140, 150), "float32"), {}, "it holds 32-bit levels of unknown range"),
-        (np.full((140, 150), 60_000, "uint16"), {262: 0}, "white as 0"),  # Pillow would return it black for white
-    ],
-)
-def test_levels_of_unknown_range_are_refused(levels, tags, words, tmp_path):
-    with pytest.raises(ValueError, match=f"deep.tiff: .*{words}"):
-        read(tmp_path / "deep.tiff", Image.fromarray(levels), tiffinfo=tags)
+@pytest.mark.parametrize("kind", ["int32", "float32", "uint16"])
+def test_levels_of_unknown_range_are_refused(kind, tmp_path):
+    """Of 12, 16 or 32 bits, where 0 is black or white: Pillow's levels do not tell."""
+    with pytest.raises(ValueError, match="deep.tiff: it holds levels of more than 8 bits"):
+        read(tmp_path / "deep.tiff", Image.fromarray(np.zeros((140, 150), kind)))
 
 
 def test_what_is_no_whole_image_is_named(tmp_path):
@@ -172,7 +167,7 @@ def test_what_is_no_whole_image_is_named(tmp_path):
     [
         ("nowhere.png", FileNotFoundError, "nowhere.png: it does not exist, or is a folder"),
         (".", FileNotFoundError, "or is a folder"),
-        (gradient(), ValueError, "path is a ndarray"),
+        (gradient(), TypeError, "not .*ndarray"),
     ],
 )
 def test_what_is_no_file_is_refused(path, kind, words):

@@ -49,16 +49,11 @@ def test_the_shipped_networks_are_small_and_ordered():
     assert pretrained.names() == sorted(pretrained.names(), key=order.index) and "facesr" in pretrained.names()
 
 
-def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ValueError, match="'facesr2'.*facesr"):
-        pretrained.load("facesr2")
-
-
 def test_damaged_weights_are_refused_by_name(copy):
     content = bytearray((copy / "facesr.npz").read_bytes())
     content[len(content) // 2] ^= 1
     (copy / "facesr.npz").write_bytes(content)
-    with pytest.raises(ValueError, match="facesr.npz are damaged"):
+    with pytest.raises(ValueError, match="facesr.npz is damaged"):
         pretrained.load("facesr")
 
 
@@ -86,7 +81,7 @@ def test_what_is_saved_comes_back(tmp_path, monkeypatch):
     for step, pictures in pretrained.snapshots("srcnn").items():
         np.testing.assert_array_equal(pictures, snapshots[step])
     pretrained.save("dcgan", model.get_weights(), {"parameters": 1}, log, tmp_path)
-    with pytest.raises(ValueError, match="no snapshots of 'dcgan'"):
+    with pytest.raises(FileNotFoundError, match="dcgan.snapshots"):
         pretrained.snapshots("dcgan")
 
 
@@ -103,7 +98,7 @@ def test_your_own_network_is_a_file_or_the_folder_of_its_training(tmp_path):
         np.testing.assert_array_equal(pretrained.load(name)(lr), model(lr))
         assert pretrained.digest(name) == pretrained.digest(tmp_path)
     (tmp_path / "ema.keras").write_bytes(b"damaged")
-    with pytest.raises(ValueError, match="ema.keras is no generator"):
+    with pytest.raises(ValueError, match="ema.keras is damaged"):
         pretrained.load(tmp_path)
     (tmp_path / "ema.keras").unlink()
     with pytest.raises(ValueError, match="no file .*ema.keras. .* from its first checkpoint on"):
@@ -116,16 +111,5 @@ def test_interpolation_mixes_the_weights_of_one_architecture():
         mixed = pretrained.interpolate("facesr-light", "facesr-light-gan", alpha).get_weights()
         for a, b, m in zip(first, second, mixed, strict=True):
             np.testing.assert_allclose(m, (1 - alpha) * a + alpha * b, atol=1e-6)
-    for alpha in (-0.1, 1.1, np.nan):
-        with pytest.raises(ValueError, match="alpha"):
-            pretrained.interpolate("facesr-light", "facesr-light-gan", alpha)
     with pytest.raises(ValueError, match="differ in architecture"):
         pretrained.interpolate("facesr-light", "srcnn", 0.5)
-
-
-def test_a_table_that_is_not_there_says_how_to_make_it(tmp_path):
-    for words in (["benchmark", tmp_path], ["ladder"]):
-        with pytest.raises(
-            FileNotFoundError, match=f"no table .*{words[0]}.csv; `srlib evaluate .* benchmark, portraits"
-        ):
-            pretrained.read_table(*words)

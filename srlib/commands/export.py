@@ -1,6 +1,7 @@
-"""`srlib export NETWORK`: write a trained network for other engines, and compare each file with Keras. Chapter 06.
+"""`srlib export NETWORK FILE ...`: write a trained network for other engines, and compare each file with Keras.
 
-NETWORK is the name of a shipped one, or your own: the folder of a training, or a file that Keras saved.
+NETWORK is the name of a shipped one, or your own: the folder of a training, or a file that Keras saved. How a FILE ends
+says its format: `.onnx`, `.tflite` (LiteRT) or `-savedmodel` (a folder, for TensorFlow). Taught in chapter 06.
 
 Running a file needs neither TensorFlow nor srlib. With ONNX Runtime (`pip install onnxruntime numpy pillow`):
 
@@ -27,34 +28,19 @@ With LiteRT, which also runs on phones (`pip install ai-edge-litert numpy pillow
 
 import argparse
 import contextlib
-import functools
-import importlib
 import io
 import os
 import pathlib
 import tempfile
-import timeit
 import warnings
 
 import numpy as np
 
-from .. import data, datasets, inference, metrics, models, photos, pretrained, runtime
+from .. import data, inference, models, photos, pretrained, runtime
 
 tf = runtime.load_tensorflow()
 
-FORMATS = {  # name: how the name of such a file ends
-    "savedmodel": "-savedmodel",  # a folder
-    "onnx": ".onnx",
-    "litert": ".tflite",
-}
-
-
-def optional(module, packages):
-    """Import a module that srlib does not install by itself. Raises `ImportError` that says what to install."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(f"{module} cannot be imported: pip install {packages} ({error})") from error
+FORMATS = {".onnx": "onnx", ".tflite": "litert", "-savedmodel": "tf_saved_model"}  # ending: as Keras calls it
 
 
 def save(model, path):
@@ -62,19 +48,16 @@ def save(model, path):
 
     model: any generator of `srlib.models` (a Keras functional model), in whatever precision it was built; the file
     computes in float32. path: must not exist yet. It is made in a temporary folder beside it and renamed, so that
-    nothing incomplete ever has its name.
-    Raises `ValueError` for another ending, `FileExistsError` rather than overwrite, `ImportError` that says what to
-    install, and `OSError` for what the drive or the converter refuses.
+    nothing incomplete ever has its name. ONNX needs `pip install tf2onnx onnxruntime`.
+    Raises `ValueError` for another ending, `FileExistsError` rather than overwrite, and `OSError` for what the drive or
+    the converter refuses.
     """
     path = pathlib.Path(path).expanduser()
-    if not path.name.endswith(tuple(FORMATS.values())):
-        choices = ", ".join(f"NAME{ending} ({name})" for name, ending in FORMATS.items())
-        raise ValueError(f"no format goes with {path.name!r}; choose one of {choices}")
+    formats = [format for ending, format in FORMATS.items() if path.name.endswith(ending)]
+    if not formats:
+        raise ValueError(f"no format goes with {path.name!r}; let it end with one of {', '.join(FORMATS)}")
     if path.exists():
         raise FileExistsError(f"{path} exists already; remove it, or choose another path")
-    format = {".onnx": "onnx", ".tflite": "litert"}.get(path.suffix, "tf_saved_model")  # as Keras calls it
-    if format == "onnx":
-        optional("tf2onnx", "tf2onnx onnxruntime")  # for Keras
     runtime.make_folder(path.parent)
     try:
         with (
@@ -84,11 +67,11 @@ def save(model, path):
             runtime.silent_stderr(),  # the converters' progress, which is no news
         ):
             made, twin = pathlib.Path(folder) / f"made{path.suffix}", models.recast(model, "float32")
-            for layer in twin.layers if format == "litert" else ():  # it loses count of the channels in Keras' way
+            for layer in twin.layers if path.suffix == ".tflite" else ():  # Keras' way loses count of the channels
                 if isinstance(layer, tf.keras.layers.UpSampling2D) and layer.interpolation == "nearest":
                     layer.call = lambda x, factors=layer.size: tf.image.resize(x, tf.shape(x)[1:3] * factors, "nearest")
             twin(np.zeros((1, 8, 8, 3), "float32"))  # Keras exports only what has been called
-            twin.export(str(made), format=format, verbose=False)
+            twin.export(str(made), format=formats[0], verbose=False)
             runtime.patiently(lambda: made.rename(path))
     except Exception as error:  # of many types: TensorFlow's, the converters', the system's
         reason = (str(error).strip() or repr(error)).splitlines()[0][-240:]  # what went wrong ends a line of paths
@@ -101,72 +84,33 @@ def open_exported(path):
 
     lr: float32 in [0, 1], (N, h, w, 3), h, w >= 8; sr: (N, 4h, 4w, 3). The function raises `ValueError` for other
     input: an engine would turn levels of 0 to 255 into white.
-    Raises `FileNotFoundError`, `ValueError` for a file of another kind, and `ImportError` that says what to install.
+    Raises `ImportError` without `pip install onnxruntime ai-edge-litert`, and what the engine does for no such file.
     """
     path = pathlib.Path(path).expanduser()
-    if not path.exists():
-        raise FileNotFoundError(f"no exported model at {path}")
     if path.suffix == ".onnx":
-        session = optional("onnxruntime", "onnxruntime").InferenceSession(path, providers=["CPUExecutionProvider"])
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         return lambda lr: session.run(None, {session.get_inputs()[0].name: inference.check_lr(lr)})[0]
     if path.suffix == ".tflite":
-        module = optional("ai_edge_litert.interpreter", "ai-edge-litert")
+        from ai_edge_litert import interpreter
+
         with runtime.silent_stderr():  # the first run says which kernels it chose
-            run = module.Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner()
+            run = interpreter.Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner()
             (name,) = run.get_input_details()
             run(**{name: np.zeros((1, 8, 8, 3), "float32")})
         return lambda lr: next(iter(run(**{name: inference.check_lr(lr)}).values()))
-    if (path / "saved_model.pb").is_file():
-        loaded = tf.saved_model.load(str(path))
-        return lambda lr: loaded.serve(inference.check_lr(lr)).numpy()  # keeps `loaded`, and with it the weights
-    raise ValueError(f"{path} is no SavedModel, .onnx or .tflite file")
-
-
-def check(model, path, repeats=20):
-    """Compare an exported file with its Keras model, in float32, on two portraits and six crops of a cat: a dict.
-
-    Keys: megabytes; max_difference, over all of them and one that is not square (32x20), in [0, 1]; psnr, the
-    mean of the exported model's RGB PSNR against the originals, in dB, and psnr_change, what the export changed of
-    it; ms, the time of one 32x32 face on all cores, the fastest of `repeats` calls, and ms_keras, the same for
-    `inference.predict`. Raises as `open_exported`.
-    """
-    path = pathlib.Path(path).expanduser()
-    engines = functools.partial(inference.predict, models.recast(model, "float32")), open_exported(path)
-    lr, hr = data.pairs(np.concatenate([photos.portraits(), datasets.sample(runtime.PROFILES["smoke"]).val]))
-    faces, oblongs = ([engine(images) for engine in engines] for images in (lr, lr[:1, :, :20]))
-    before, after = (metrics.psnr(hr, sr).mean() for sr in faces)
-    times = [min(timeit.repeat(lambda: engine(lr[:1]), number=1, repeat=repeats + 1)) for engine in engines]
-    return {
-        "megabytes": sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file()) / 1e6,
-        "max_difference": float(
-            np.max([np.abs(ours - theirs).max() for theirs, ours in (faces, oblongs)])
-        ),  # NaN stays
-        "psnr": float(after),
-        "psnr_change": float(after - before),
-        "ms": 1000 * times[1],
-        "ms_keras": 1000 * times[0],
-    }
+    loaded = tf.saved_model.load(str(path))
+    return lambda lr: loaded.serve(inference.check_lr(lr)).numpy()  # keeps `loaded`, and with it the weights
 
 
 def main(arguments):
-    parser = argparse.ArgumentParser(prog="srlib export", description=__doc__)
+    parser = argparse.ArgumentParser(prog="srlib export", description=__doc__.split("\n\nRunning")[0])
     parser.add_argument("network", help="a shipped name, the folder of a training, or a Keras file")
-    parser.add_argument("--format", choices=[*FORMATS, "all"], default="all")
-    parser.add_argument("--folder", default=".", help="where the files go (default: here)")
+    parser.add_argument("file", nargs="+", help=f"a new one that ends with one of {', '.join(FORMATS)}")
     options = parser.parse_args(arguments)
-    model, failures = pretrained.load(options.network), []
-    runtime.say(
-        f"{'':10} {'MB':>6} {'max difference':>15} {'PSNR, dB':>9} {'change, dB':>11} {'ms a face':>10} {'Keras':>6}"
-    )
-    name = pathlib.Path(options.network).expanduser().resolve().name.removesuffix(".keras")
-    for format in FORMATS if options.format == "all" else [options.format]:
-        try:
-            row = check(model, path := save(model, pathlib.Path(options.folder) / (name + FORMATS[format])))
-            runtime.say(
-                f"{format:10} {row['megabytes']:6.2f} {row['max_difference']:15.1e} {row['psnr']:9.2f} "
-                f"{row['psnr_change']:11.4f} {row['ms']:10.1f} {row['ms_keras']:6.1f}   {path}"
-            )
-        except (ImportError, OSError, ValueError) as error:  # the other formats may be possible
-            failures.append(f"{format}: {error}")
-    if failures:
-        raise ValueError("\n".join(failures))
+    model = pretrained.load(options.network)
+    lr = data.pairs(photos.portraits())[0]
+    for file in options.file:
+        difference = np.abs(open_exported(save(model, file))(lr) - inference.predict(model, lr)).max()
+        runtime.say(f"{file}: on two portraits, it differs from Keras by {difference:.1e} at most, in [0, 1]")

@@ -7,7 +7,6 @@ import re
 import urllib.parse
 
 from .. import runtime
-from .collect import load
 
 HEADING = re.compile(r"^(?=#{1,6}[^A-Za-z\n]*Exercises\b)", re.I | re.M)
 FOLDED = re.compile(  # code, where tags are text; a comment; or a <details> without another in it
@@ -93,14 +92,15 @@ def handout(folder, notebooks, chapters=None):
     }
     for path in sum(found, []):
         try:
-            texts[path.name] = json.dumps(without_answers(load(path.read_bytes())), indent=1, ensure_ascii=False) + "\n"
+            texts[path.name] = (
+                json.dumps(without_answers(json.loads(path.read_bytes())), indent=1, ensure_ascii=False) + "\n"
+            )
         except Exception as error:
             raise ValueError(f"{path} cannot be handed out ({type(error).__name__}: {error})") from error
     if taken := [name for name in texts if (folder / name).exists()]:
         raise FileExistsError(f"{folder} already holds {', '.join(taken)}, perhaps somebody's work: name a new folder")
     for name, text in texts.items():
-        with runtime.replacing(runtime.make_folder(folder) / name) as partial:
-            partial.write_text(text, encoding="utf-8", newline="\n")
+        (runtime.make_folder(folder) / name).write_text(text, encoding="utf-8", newline="\n")
     return [folder / name for name in texts]
 
 

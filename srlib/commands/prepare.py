@@ -8,7 +8,7 @@ from .. import datasets, runtime
 def main(arguments):
     parser = argparse.ArgumentParser(prog="srlib prepare", description=__doc__)
     parser.add_argument("source", help="celeba, or a folder of photos; alone: the prepared set to verify")
-    parser.add_argument("folder", nargs="?", help="of the prepared set; call again to go on after an interruption")
+    parser.add_argument("folder", nargs="?", help="of the prepared set: a new one")
     parser.add_argument("--train", type=int, help="training images to take (default: all)")
     parser.add_argument("--held-out", type=int, help="validation images, and as many test images (default: all)")
     options = parser.parse_args(arguments)

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import pathlib
 
 from .. import datasets, pretrained, recipes, runtime
 
@@ -28,8 +27,8 @@ def main(arguments):
     )
     options = parser.parse_args(arguments)
     recipe = recipes.changed(recipes.RECIPES[options.name], options.set)
-    suffix = f"-seed{options.seed}" if options.seed else ""
-    folder = pathlib.Path(options.folder or runtime.home() / "runs" / (options.name + suffix))
+    run = f"{options.name}-seed{options.seed}" if options.seed else options.name
+    folder = options.folder or runtime.home() / "runs" / run
     photos = datasets.load(options.data, dataclasses.replace(runtime.PROFILES["full"], train_images=None))
     runtime.say(f"{options.name}: {recipe}\n{photos.description}; {runtime.best_precision()}; in {folder}")
     trainer, history, entry, snapshots = recipes.train(options.name, folder, recipe, photos, options.seed)

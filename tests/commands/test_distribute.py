@@ -1,9 +1,12 @@
 """Several replicas are one training: the same losses and weights; and a lost worker ends the job, not the work."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
+import subprocess
 import sys
 import time
 from unittest import mock
@@ -23,6 +26,10 @@ TOLERANCE = 1e-3  # float32: the same numbers, added in another order; the game 
 TINY = """
 import sys
 from srlib.commands import distribute, main
+if sys.argv.pop() == "two devices":
+    cpu, half = distribute.tf.config.list_physical_devices("CPU")[0], distribute.tf.config.LogicalDeviceConfiguration()
+    distribute.tf.config.set_logical_device_configuration(cpu, [half, half])
+    distribute.connect = lambda timeout: distribute.tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 from srlib import recipes
 import test_distribute
 recipes.build_trainer = test_distribute.make
@@ -65,17 +72,23 @@ def alone(faces, tmp_path_factory):
     return folder
 
 
-def start(count, folder, faces, words, changes, **environment):
+def start(count, folder, words, **environment):
     """Start the command in `count` workers; returns the processes and the file of what they say."""
     said, path = folder.with_suffix(".said"), os.pathsep.join([os.path.dirname(__file__), *filter(None, sys.path)])
+    with contextlib.ExitStack() as held:  # every port is held until the last is found
+        probes = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        cluster = {"worker": [f"127.0.0.1:{probe.getsockname()[1]}" for probe in probes]}
+    tasks = [{"cluster": cluster, "task": {"type": "worker", "index": index}} for index in range(count)]
     with open(said, "w") as file:
-        return distribute.start_workers(
-            count,
-            [sys.executable, *words, "--folder", str(folder), "--data", str(faces), "--set", *changes],
-            {**os.environ, "PYTHONPATH": path, **environment},
-            stdout=file,
-            stderr=file,
-        ), said
+        return [
+            subprocess.Popen(
+                [sys.executable, *map(str, words)],
+                env={**os.environ, "PYTHONPATH": path, "TF_CONFIG": json.dumps(task), **environment},
+                stdout=file,
+                stderr=file,
+            )
+            for task in tasks
+        ], said
 
 
 def assert_same(folder, alone):
@@ -92,13 +105,14 @@ def assert_same(folder, alone):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers, more", [(1, ["--replicas", "2"]), (2, [])], ids=["two devices", "two workers"])
-def test_two_replicas_go_on_as_one_would(workers, more, faces, alone, tmp_path):
+@pytest.mark.parametrize("workers, how", [(1, "two devices"), (2, "two workers")])
+def test_two_replicas_go_on_as_one_would(workers, how, faces, alone, tmp_path):
     """From its checkpoint in the middle, which the chief alone reads, and past a proxy that leads nowhere."""
-    folder, words = tmp_path / "run", ["-c", TINY, "distribute", "srresnet", *more]
+    folder = tmp_path / "run"
     shutil.copytree(alone, folder, ignore=shutil.ignore_patterns("step-4.*", "checkpoint"))
-    processes, said = start(workers, folder, faces, words, CHANGES, http_proxy="http://127.0.0.1:9", no_proxy="")
-    assert distribute.supervise(processes) == [0] * workers, said.read_text()
+    words = ["-c", TINY, "distribute", "srresnet", "--folder", folder, "--data", faces, "--set", *CHANGES, how]
+    processes, said = start(workers, folder, words, http_proxy="http://127.0.0.1:9", no_proxy="")
+    assert [process.wait(300) for process in processes] == [0] * workers, said.read_text()
     assert "resumed at step 2" in said.read_text() and "on 2 replicas" in said.read_text()
     assert_same(folder, alone)
 
@@ -120,15 +134,17 @@ def test_a_killed_worker_ends_the_job_and_loses_nothing(faces, tmp_path, request
         recipes.changed(recipes.RECIPES["facesr-light"], changes),
         datasets.load(faces, runtime.PROFILES["full"]),
     )
-    processes, said = start(2, folder, faces, ["-m", "srlib", "distribute", "facesr-light"], changes)
-    request.addfinalizer(lambda: distribute.supervise(processes, patience=0))
+    words = ["-m", "srlib", "distribute", "facesr-light", "--folder", folder, "--data", faces, "--set", *changes]
+    processes, said = start(2, folder, words)
+    for process in processes:
+        request.addfinalizer(process.kill)
     while not checkpoints.saved(folder):
         assert not any(process.poll() for process in processes), said.read_text()
         time.sleep(0.1)
     with pytest.raises(OSError, match="another process is training"):
         distribute.train("facesr-light", folder, recipe, photos, tf.distribute.get_strategy())
     processes[1].kill()
-    assert distribute.supervise(processes) == [distribute.LOST, -signal.SIGKILL], said.read_text()
+    assert [process.wait(60) for process in processes] == [3, -signal.SIGKILL], said.read_text()
     assert "lost another worker in step" in said.read_text() and "go on from the last checkpoint" in said.read_text()
     with pytest.raises(ValueError, match="another training .seed was 0, now 1.;"):  # run.json differs in nothing else
         recipes.claim("facesr-light", folder, recipe, photos, seed=1)
@@ -143,25 +159,10 @@ def test_a_lost_or_silent_worker_ends_the_process(monkeypatch, capsys):
         raise tf.errors.UnavailableError(None, None, "Graph\n\naborted by: Connection reset by peer\nmore")
     assert process.mock_calls == [
         mock.call.dump_traceback_later(60, exit=True, file=2),
-        mock.call.exit(distribute.LOST),
+        mock.call.exit(3),
         mock.call.cancel_dump_traceback_later(),
     ]
     assert "in step 8 (Connection reset by peer); start" in capsys.readouterr().out
-
-
-def test_workers_go_past_a_proxy_which_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(
-        os,
-        "environ",
-        {
-            "TF_CONFIG": json.dumps({"cluster": {"worker": ["node1:20000", "10.0.0.2:20000"]}}),
-            "HTTP_PROXY": "http://proxy:3128",
-            "no_proxy": "localhost",
-        },
-    )
-    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda: "connected")
-    assert distribute.connect(timeout=7) == "connected" and "(set here: HTTP_PROXY)" in capsys.readouterr().out
-    assert os.environ["no_proxy"] == "localhost,node1,10.0.0.2" and os.environ["NO_PROXY"] == "node1,10.0.0.2"
 
 
 def test_gradients_are_averaged_once():
@@ -170,29 +171,6 @@ def test_gradients_are_averaged_once():
         distribute.average_gradients(optimizer, 4)
     optimizer.apply([keras.ops.convert_to_tensor(8.0)], [weight])
     assert float(weight) == pytest.approx(1 - 0.1 * 8 / 4)
-
-
-def test_supervise_ends_what_does_not_end():
-    endless, failed = (mock.Mock(**{"poll.return_value": c, "wait.return_value": c or -9}) for c in (None, 7))
-    assert distribute.supervise([endless, failed], patience=0.2) == [-9, 7] and endless.kill.called
-
-
-def test_the_command_starts_workers_and_takes_them_along(monkeypatch, tmp_path):
-    """`kill` of the process that was started with --workers: SIGTERM while it waits."""
-    words, before = ["facesr-light", "--folder", str(tmp_path), "--workers", "2"], signal.getsignal(signal.SIGTERM)
-    worker = mock.Mock(poll=lambda: signal.raise_signal(signal.SIGTERM))
-    monkeypatch.setattr(distribute, "start_workers", mock.Mock(return_value=[worker]))
-    with pytest.raises(SystemExit, match="143"):
-        distribute.main(words)
-    signal.signal(signal.SIGTERM, before)
-    command = [sys.executable, "-m", "srlib", "distribute", *words, "--workers", "0"]
-    assert worker.kill.called and distribute.start_workers.call_args == mock.call(2, command)
-
-
-@pytest.mark.parametrize("words", [["--workers", "-1"], ["--timeout", "0"]])
-def test_bad_options_are_named(words, tmp_path):
-    with pytest.raises(ValueError, match=words[0]):
-        distribute.main(["facesr-light", "--folder", str(tmp_path), *words])
 
 
 def test_a_batch_that_cannot_be_divided_is_refused(tmp_path):

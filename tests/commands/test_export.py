@@ -45,37 +45,31 @@ def exported(light, tmp_path_factory):
     (home / "Mein Netz").mkdir()
     light.save(home / "Mein Netz" / "ema.keras")
     with contextlib.chdir(home), contextlib.redirect_stdout(printed):
-        export.main(["Mein Netz", "--folder", "My Drive/Übung 1"])
+        export.main(["Mein Netz", *(f"My Drive/Übung 1/Mein Netz{ending}" for ending in export.FORMATS)])
     return home / "My Drive" / "Übung 1", printed.getvalue().splitlines()
 
 
 @pytest.fixture(scope="module")
 def engines(exported):
-    return {format: export.open_exported(exported[0] / f"Mein Netz{end}") for format, end in export.FORMATS.items()}
+    return {ending: export.open_exported(exported[0] / f"Mein Netz{ending}") for ending in export.FORMATS}
 
 
 def test_the_command_writes_every_format_and_compares_it_with_keras(exported):
-    folder, (_, *lines) = exported
-    assert {path.name for path in folder.iterdir()} == {f"Mein Netz{ending}" for ending in export.FORMATS.values()}
-    assert [line.split()[0] for line in lines] == list(export.FORMATS)
-    rows = {line.split()[0]: np.array(line.split()[1:7], float) for line in lines}
-    megabytes, differences, psnr, changes, *times = np.array(list(rows.values())).T
-    assert max(differences) < 1e-5 and max(abs(changes)) < 1e-4
-    assert min(differences[1:]) > 0  # other engines: equal to the last bit would mean that Keras itself was measured
-    assert min(psnr) > 20 and min(megabytes) > 0 and np.min(times) > 0
+    folder, lines = exported
+    assert {path.name for path in folder.iterdir()} == {f"Mein Netz{ending}" for ending in export.FORMATS}
+    assert [line.split(":")[0] for line in lines] == [
+        f"My Drive/Übung 1/Mein Netz{ending}" for ending in export.FORMATS
+    ]
+    differences = [float(re.search(r"by (\S+) at most", line)[1]) for line in lines]
+    assert max(differences) < 1e-5
+    assert min(differences[:2]) > 0  # other engines: equal to the last bit would mean that Keras itself was measured
 
 
-def test_the_command_names_each_format_that_it_cannot_write(exported):
+def test_nothing_is_overwritten(exported, light):
     file = exported[0] / "Mein Netz.onnx"
     content = file.read_bytes()
-    for network, folder, reason in (
-        ("Mein Netz", file.parent, "exists already; remove it"),
-        ("Mein Netz/ema.keras", file, "cannot make the folder"),
-    ):
-        with pytest.raises(ValueError) as caught:
-            export.main([str(file.parents[2] / network), "--folder", str(folder)])
-        lines = str(caught.value).splitlines()
-        assert [line.split(":")[0] for line in lines] == list(export.FORMATS) and all(reason in line for line in lines)
+    with pytest.raises(FileExistsError, match="exists already; remove it"):
+        export.save(light, file)
     assert file.read_bytes() == content
 
 
@@ -106,23 +100,13 @@ def mixed():
     return shaken(model)
 
 
-@pytest.mark.parametrize("format", ["onnx", "litert"])
+@pytest.mark.parametrize("format", [".onnx", ".tflite"])
 def test_every_kind_of_layer_survives_and_computes_in_float32(mixed, tmp_path, format):
     assert any(layer.compute_dtype == "bfloat16" for layer in mixed.layers)
-    path = export.save(mixed, tmp_path / f"mixed{export.FORMATS[format]}")
+    path = export.save(mixed, tmp_path / f"mixed{format}")
     sr = export.open_exported(path)(LR)
     assert np.abs(sr - models.recast(mixed, "float32")(LR).numpy()).max() < 1e-4
     assert np.abs(sr - mixed(LR).numpy()).max() > 1e-4  # bfloat16's own rounding, which the file is free of
-
-
-def test_an_onnx_file_opens_in_older_runtimes(exported):
-    """Those of ONNX Runtime 1.17 know version 9 of the format and opset 20."""
-    import onnx
-
-    model = onnx.load(exported[0] / "Mein Netz.onnx")
-    assert model.ir_version <= 9 and max(opset.version for opset in model.opset_import if not opset.domain) <= 20
-    kinds = {tensor.data_type for tensor in model.graph.initializer}
-    assert onnx.TensorProto.FLOAT in kinds and not kinds & {onnx.TensorProto.BFLOAT16, onnx.TensorProto.FLOAT16}
 
 
 @pytest.mark.parametrize("package, ending", [("onnxruntime", ".onnx"), ("ai_edge_litert", ".tflite")])
@@ -140,33 +124,19 @@ def test_the_example_runs_without_tensorflow_and_without_srlib(exported, light, 
     assert large.shape == (128, 96, 3) and np.abs(large.astype(int) - data.to_uint8(expected)).max() <= 1
 
 
-def test_the_usual_code_for_phones_runs_the_file(exported, light):
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(exported[0] / "Mein Netz.tflite"))
-    (given,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
-    for lr in (LR, LR[:1, :, :20]):
-        interpreter.resize_tensor_input(given["index"], lr.shape)
-        interpreter.allocate_tensors()
-        interpreter.set_tensor(given["index"], lr)
-        interpreter.invoke()
-        np.testing.assert_allclose(interpreter.get_tensor(result["index"]), light(lr).numpy(), atol=1e-5)
-
-
 def test_bad_arguments_say_what_is_wanted(mixed, tmp_path):
     for name in ("model", "model.pb", "onnx"):
-        with pytest.raises(ValueError, match=f"'{name}'; choose one of NAME-savedmodel .*, NAME.onnx "):
+        with pytest.raises(ValueError, match=f"'{name}'; let it end with one of .onnx, "):
             export.save(mixed, tmp_path / name)
-    with pytest.raises(FileNotFoundError, match="no exported model"):
-        export.open_exported(tmp_path / "nowhere.onnx")
-    with pytest.raises(ValueError, match="no SavedModel"):
-        export.open_exported(tmp_path)
+    for name in ("nowhere.onnx", "nowhere.tflite", "nowhere"):
+        with pytest.raises(Exception, match="nowhere"):
+            export.open_exported(tmp_path / name)
 
 
 @pytest.mark.parametrize("format", export.FORMATS)
 def test_a_full_disk_or_an_interruption_leaves_nothing(light, tmp_path, monkeypatch, format):
     resource = pytest.importorskip("resource")
-    path = tmp_path / f"model{export.FORMATS[format]}"
+    path = tmp_path / f"model{format}"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # no file may grow beyond a page
     try:
@@ -180,16 +150,11 @@ def test_a_full_disk_or_an_interruption_leaves_nothing(light, tmp_path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
-def hide(monkeypatch, *packages):
-    for name in [*packages, *(name for name in sys.modules if name.split(".")[0] in packages)]:
-        monkeypatch.setitem(sys.modules, name, None)
-
-
 def test_a_missing_package_says_what_to_install(exported, mixed, tmp_path, monkeypatch):
-    hide(monkeypatch, *PACKAGES)
-    with pytest.raises(ImportError, match="pip install tf2onnx onnxruntime"):
+    for name in [*PACKAGES, *(name for name in sys.modules if name.split(".")[0] in PACKAGES)]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(OSError, match="cannot write .*new.onnx .*tf2onnx"):
         export.save(mixed, tmp_path / "new.onnx")
-    with pytest.raises(ImportError, match="pip install onnxruntime"):
-        export.open_exported(exported[0] / "Mein Netz.onnx")
-    with pytest.raises(ImportError, match="pip install ai-edge-litert"):
-        export.open_exported(exported[0] / "Mein Netz.tflite")
+    for ending, package in ((".onnx", "onnxruntime"), (".tflite", "ai_edge_litert")):
+        with pytest.raises(ImportError, match=package):
+            export.open_exported(exported[0] / f"Mein Netz{ending}")
