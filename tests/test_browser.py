@@ -1,4 +1,4 @@
-"""The quickstart in a real JupyterLab in headless Chromium: run it, find the figures, move the slider.
+"""The quickstart in a real JupyterLab in headless Chromium: run it, find the figures, move the slider, upload a photo.
 
 Chromium is the system's (Debian: `apt-get install chromium`), driven by Playwright from PyPI. Where one of
 the two is missing the test is skipped, and says so.
@@ -17,6 +17,7 @@ import sys
 import time
 import urllib.request
 
+import matplotlib.cbook
 import numpy as np
 import pytest
 from PIL import Image
@@ -129,3 +130,14 @@ def test_the_quickstart_shows_its_figures_and_its_slider_moves(tmp_path):
         moved = picture(view)
         there = float(handle.get_attribute("aria-valuenow")) / 100
         assert there < 0.45 and abs(border(moved) - there) < 0.02, f"slider at {there}, border at {border(moved)}"
+
+        shown = figures.count()
+        photo = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="choose a photo").click()
+        chooser.value.set_files(photo)
+        page.wait_for_function(
+            "count => document.querySelectorAll(\".jp-OutputArea-output img[src^='data:image/png']\").length > count",
+            arg=shown,
+            timeout=60_000,
+        )
