@@ -161,7 +161,8 @@ def dcgan_unit(x, filters):
     y = layers.LeakyReLU(0.2)(FusedBatchNormalization()(conv(filters)(x)))
     y = FusedBatchNormalization()(conv(filters)(y))
     skip = FusedBatchNormalization()(conv(filters, 1)(x))
-    return layers.LeakyReLU(0.2)(layers.Add()([y, skip]))
+    total = layers.Add(dtype="float32")([y, skip])  # bfloat16 would round what six units add up
+    return layers.LeakyReLU(0.2, dtype="float32")(total)
 
 
 def dcgan_generator(published=False):
@@ -172,7 +173,8 @@ def dcgan_generator(published=False):
     there and never added; without it, two convolutions in a row are one affine map.
     """
     inputs = image_input()
-    x = layers.LeakyReLU(0.2)(conv(64, 7)(layers.Rescaling(2.0, -1.0)(inputs)))
+    x = layers.Rescaling(2.0, -1.0, dtype="float32")(inputs)  # and the image itself
+    x = layers.LeakyReLU(0.2, dtype="float32")(conv(64, 7, dtype="float32")(x))
     for filters in (256, 256, 128, 128, 64, 64):
         x = dcgan_unit(x, filters)
     x = FusedBatchNormalization()(conv(64)(layers.UpSampling2D(2)(x)))

@@ -69,7 +69,7 @@ def load(name, precision="float32"):
 
     name: of a shipped network, or your own: the folder of a training (its `ema.keras`), or any file that Keras saved.
     precision: one of `runtime.POLICIES`. float32 gives the numbers of the table on every machine; what
-    `runtime.best_precision` says is faster where there is bfloat16; a PSNR stays within .02 dB, the DCGAN's within .1.
+    `runtime.best_precision` says is faster where there is bfloat16, and the mean PSNR stays within .02 dB.
     Shipped weights are a ZIP file, whose checksums tell damage; nothing in a file can execute (no pickle).
     Raises `ValueError` for an unknown name or precision or a damaged file.
     """

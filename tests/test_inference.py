@@ -37,7 +37,7 @@ def test_bfloat16_has_float32s_numbers(name):
     networks = [pretrained.load(name, policy) for policy in ("float32", "mixed_bfloat16")]
     exact, half = (metrics.psnr(HR, inference.predict(network, LR)) for network in networks)
     assert np.any(half != exact), "nothing ran in bfloat16"
-    np.testing.assert_allclose(half, exact, atol=0.1 if name.startswith("dcgan") else 0.02)  # measured: .05 and .01
+    np.testing.assert_allclose(half, exact, atol=0.02)
 
 
 # --- tiles -----------------------------------------------------------------------------------------
