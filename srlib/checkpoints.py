@@ -14,8 +14,7 @@ import filelock
 import numpy as np
 
 from . import runtime
-
-tf = runtime.load_tensorflow()
+from .backend import tf
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # how TensorFlow calls the content of a variable in a checkpoint
 

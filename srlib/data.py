@@ -128,8 +128,7 @@ def check_pixels(pixels, name="pixels", rank=4):
 
     Raises `ValueError` that names what it got, what it wants and how to get there.
     """
-    if not hasattr(pixels, "dtype"):
-        pixels = np.asarray(pixels)
+    pixels = np.asanyarray(pixels)  # a memory map stays one
     if pixels.dtype != np.uint8 or pixels.ndim != rank or pixels.shape[-1] != 3 or 0 in pixels.shape:
         wanted = "(N, H, W, 3), N > 0" if rank == 4 else "(H, W, 3)"
         hint = ". For floats in [0, 1] call srlib.data.to_uint8 first" if pixels.dtype.kind == "f" else ""
@@ -214,7 +213,7 @@ def batches(pixels, batch, steps, seed=0, start=0, flip=True, patch=HR_SIZE):
 
 
 __getattr__ = runtime.renamed(
-    __name__, CELEBA_SIZE="photos.CELEBA_SIZE", MAX_PIXELS="photos.MAX_PIXELS",
+    __name__, MAX_PIXELS="photos.MAX_PIXELS",
     PORTRAIT_NAMES="photos.PORTRAIT_NAMES", Photos="datasets.Photos",
     face_crop="photos.face_crop", find_celeba="datasets.find_celeba", load="datasets.load",
     make_shards="datasets.prepare", portraits="photos.portraits", read_folder="datasets.load",

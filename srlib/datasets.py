@@ -30,7 +30,7 @@ FEWEST_IMAGES = 10
 CHEAP = 100_000_000  # `load` compares the SHA-256 of files up to so many bytes: a tenth of a second
 FORMAT = "srlib faces 1"
 LEFTOVERS = re.compile(  # what systems and sync clients leave in a folder: whatever is hidden, and some more
-    r"\..*|__MACOSX|thumbs\.db|ehthumbs.*\.db|desktop\.ini|@eaDir|#recycle|\$recycle\.bin|lost\+found|"
+    r"\..*|__MACOSX|thumbs\.db|ehthumbs.*\.db|desktop\.ini|@eaDir|#recycle|\$recycle\.bin|lost\+found|__pycache__|"
     r"system volume information|.*\.partial(\..*)?",
     re.IGNORECASE,
 )
@@ -62,7 +62,7 @@ def load(source=None, profile=None):
 
     A folder of photos is prepared once, in `runtime.cache()`, and again when a file has changed; nothing is written
     beside the photos. Prepared sets are memory-mapped. Here, their sizes are compared with `names.json`, and the
-    SHA-256 of files up to `CHEAP` bytes; `srlib prepare FOLDER` compares that of all.
+    SHA-256 of files up to `CHEAP` bytes; `verify` compares that of all.
 
     Raises `FileNotFoundError` without images; `ValueError` for broken ones, by name, fewer than 10, a partition that
     does not fit, or a damaged set; `OSError` for a drive that fails or is full.
@@ -229,11 +229,9 @@ def prepare(source, folder, train=None, held_out=None):
 
 def _fill(folder, index, files):
     """Make a folder the prepared set that `_plan` has described, unless it is that already."""
-    partial = folder.with_name(f"{folder.name}.partial")
-    total = sum(map(len, files.values()))
+    partial, total = folder.with_name(f"{folder.name}.partial"), sum(map(len, files.values()))
     if total > 2000:
-        size = f"{total * data.HR_SIZE**2 * 3 / 1e6:,.0f} MB"
-        runtime.say(f"preparing {total:,} faces ({size}), once, in {folder}; if another process does, this one waits")
+        runtime.say(f"preparing {total:,} faces, once, in {folder}; if another process does, this one waits")
     with filelock.FileLock(runtime.cache() / f"{index['source'][:16]}.lock"):
         if _read_index(folder).get("source") == index["source"]:
             return

@@ -9,34 +9,24 @@ import numpy as np
 from PIL import Image
 
 from . import data, models, photos, pretrained, runtime
-
-tf = runtime.load_tensorflow()
-import keras
+from .backend import keras, tf
 
 SMALLEST = 8  # pixels: a side of an LR image
 TILE = 384  # side of a tile in `enlarge`, pixels of the photo: the overlaps cost 1.4 times, and 0.5 GB are enough
 MAX_ENLARGE = 16_000_000  # pixels of a photo for `enlarge`: the result has sixteen times as many, 768 MB
 
 
-def check_lr(lr):
-    """Return a batch of input images as float32 after checking that it is (N, h, w, 3) in [0, 1], h, w >= 8.
+def predict(model, lr, batch=20):
+    """Apply a generator in batches. lr: float32 (N, h, w, 3) in [0, 1]; returns (N, 4h, 4w, 3), clipped.
 
-    Raises `ValueError` that says what is wanted: a network would turn another range into plausible nonsense.
+    For one large photo, see `enlarge`. Raises `ValueError` for another shape or range, which a network would turn into
+    plausible nonsense, and for h, w < 8.
     """
     lr = data.check_images(lr, "lr")
     if lr.ndim != 4 or min(lr.shape[1:3]) < SMALLEST:
         raise ValueError(
             f"lr has shape {lr.shape}; expected (N, h, w, 3) with h, w >= {SMALLEST}. For a single image, pass lr[None]"
         )
-    return lr
-
-
-def predict(model, lr, batch=20):
-    """Apply a generator in batches. lr: float32 (N, h, w, 3) in [0, 1]; returns (N, 4h, 4w, 3), clipped.
-
-    For one large photo, see `enlarge`. Raises `ValueError` as `check_lr`.
-    """
-    lr = check_lr(lr)
     if not hasattr(model, "_srlib_run"):  # one graph for all sizes, kept with the model
         signature = tf.TensorSpec((None, None, None, 3), "float32")
         run = functools.partial(model, training=False)  # no lambda: TensorFlow would count all models as one and warn

@@ -6,10 +6,9 @@ Images: float32 (N, H, W, 3) in [0, 1]; every loss is a scalar.
 import numpy as np
 
 from . import runtime
+from .backend import keras, tf
 
-tf = runtime.load_tensorflow()
-import keras
-from keras import ops
+ops = keras.ops
 
 
 def to_float32(x):

@@ -11,7 +11,7 @@ from . import data
 
 SSIM_SIGMA = 1.5
 SSIM_RADIUS = 5  # an 11x11 window
-FRECHET_TAP = "block4_conv3"  # the VGG layer whose averages over positions `frechet_distance` compares
+FRECHET_TAP = "block4_conv3"  # the VGG layer whose averages over positions the tables compare
 
 
 def luma(images):
@@ -23,27 +23,9 @@ def luma(images):
     return (images @ weights[:, None] + 16.0) / 255.0
 
 
-def unit_range(images, data_range, name):
-    """Bring images in [0, data_range] to float32 in [0, 1], and refuse those that cannot have that range.
-
-    data_range: 1 for floats in [0, 1], 255 for 8-bit pixels (uint8, or floats up to 255). A wrong one shifts
-    PSNR by 20 log10(255) = 48.13 dB, so what is stated is checked against the pixels. Raises `ValueError`.
-    """
-    if data_range not in (1, 255):
-        raise ValueError(f"data_range is {data_range!r}; it must be 1 (floats in [0, 1]) or 255 (8-bit pixels)")
-    images = np.asarray(images)
-    if data_range == 255:
-        if images.dtype.kind == "f" and images.size and 0 < images.max() <= 1:
-            raise ValueError(
-                f"{name} has a maximum of {images.max():.3g} under data_range=255; for [0, 1] use data_range=1"
-            )
-        images = images.astype("float32") / 255
-    return data.check_images(images, name)
-
-
-def checked_pair(reference, result, channel, shave, data_range=1):
+def checked_pair(reference, result, channel, shave):
     """Validate a pair, round it to 8 bits, take the channel, cut the border; returns two float32 arrays in [0, 1]."""
-    reference, result = unit_range(reference, data_range, "reference"), unit_range(result, data_range, "result")
+    reference, result = data.check_images(reference, "reference"), data.check_images(result, "result")
     if reference.ndim != 4 or reference.shape != result.shape:
         raise ValueError(f"reference {reference.shape} and result {result.shape} must both be (N, H, W, 3), and equal")
     if channel not in ("rgb", "y"):
@@ -57,26 +39,25 @@ def checked_pair(reference, result, channel, shave, data_range=1):
     return [images[:, inner, inner] for images in pair]
 
 
-def psnr(reference, result, channel="rgb", shave=0, data_range=1):
+def psnr(reference, result, channel="rgb", shave=0):
     """Peak signal-to-noise ratio in dB, 10 log10(peak^2 / MSE); infinite for equal images, see `finite_scores`.
 
     channel: `rgb` (mean over the three) or `y` (BT.601). shave: pixels cut from every border; the papers'
-    protocol is channel="y", shave=4. data_range: the peak, 1 or 255, see `unit_range`.
-    Raises `ValueError` for unlike shapes, another range, channel or shave.
+    protocol is channel="y", shave=4. Raises `ValueError` for unlike shapes, another range, channel or shave.
     """
-    reference, result = checked_pair(reference, result, channel, shave, data_range)
+    reference, result = checked_pair(reference, result, channel, shave)
     mse = np.mean(np.square(reference - result, dtype="float64"), axis=(1, 2, 3))
     with np.errstate(divide="ignore"):
         return -10.0 * np.log10(mse)
 
 
-def ssim(reference, result, channel="rgb", shave=0, data_range=1):
+def ssim(reference, result, channel="rgb", shave=0):
     """Structural similarity (Wang et al. 2004, eq. 13), mean over windows and channels; 1 for equal images.
 
     Gaussian window 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03 of the peak; windows that would leave the
     image are not used, as in the authors' code. Arguments and errors as in `psnr`.
     """
-    reference, result = checked_pair(reference, result, channel, shave, data_range)
+    reference, result = checked_pair(reference, result, channel, shave)
     if min(reference.shape[1:3]) <= 2 * SSIM_RADIUS:
         raise ValueError(f"SSIM needs images of at least {2 * SSIM_RADIUS + 1} pixels; got {reference.shape[1:3]}")
     scores = [ssim_map(x.astype("float64"), y.astype("float64")).mean() for x, y in zip(reference, result)]
@@ -128,23 +109,6 @@ def feature_distance(reference, result, features, batch=20):
     return np.concatenate(parts).astype("float64")
 
 
-def pooled_features(images, features, tap=FRECHET_TAP, batch=20):
-    """One vector per image for `frechet_distance`: a VGG layer's activations averaged over positions, (N, channels).
-
-    images: float32 (N, H, W, 3) in [0, 1], rounded to 8 bits first. features: the model of `vgg.features`, one of whose
-    `output_names` is `tap`. Raises `ValueError` for another tap.
-    """
-    if tap not in features.output_names:
-        raise ValueError(f"tap is {tap!r}; the network returns {', '.join(features.output_names)}")
-    place = list(features.output_names).index(tap)
-    images, pooled = data.quantise(data.check_images(images)), []
-    for start in range(0, len(images), batch):
-        maps = features(images[start : start + batch])
-        maps = maps if isinstance(maps, (list, tuple)) else [maps]  # Keras: no list for a single output
-        pooled.append(np.asarray(maps[place]).mean(axis=(1, 2)))
-    return np.concatenate(pooled).astype("float64")
-
-
 def frechet_distance(reference, result):
     """Frechet distance of two sets of feature vectors, each a Gaussian (Heusel et al. 2017, eq. 6).
 
@@ -184,25 +148,22 @@ def smooth_spectrum(power):
     return sum(np.roll(power, shift, (0, 1)) for shift in shifts) / len(shifts)
 
 
-def fine_frequencies(shape, above):
-    """Where a spectrum of this shape holds fine detail: the frequencies (ky, kx), (K, 2), of a radius of more than
-    `above` and at most H / 2 periods per image. Raises `ValueError` if there are none."""
-    centre = np.array(shape) // 2
-    frequencies = np.stack(np.indices(shape), axis=-1).reshape(-1, 2) - centre
-    radius = np.hypot(*frequencies.T)
-    fine = frequencies[(radius > above) & (radius <= min(shape) / 2)]
-    if not len(fine):
-        raise ValueError(f"above is {above}; images of {shape} pixels hold no frequency beyond it")
-    return fine
-
-
 def fine_powers(reference, result, above):
-    """The powers of two spectra at their fine frequencies, (K,) each, and the frequencies, (K, 2)."""
+    """The powers of two spectra at their fine frequencies, (K,) each, and the frequencies (ky, kx), (K, 2).
+
+    Fine are those of a radius of more than `above` and at most H / 2 periods per image. Raises `ValueError` if there
+    are none, and for unlike sizes.
+    """
     if reference.shape != result.shape:
         raise ValueError(f"spectra have shapes {reference.shape} and {result.shape}; expected equal ones")
-    frequencies = fine_frequencies(reference.shape, above)
-    rows, columns = (frequencies + np.array(reference.shape) // 2).T
-    return reference[rows, columns], result[rows, columns], frequencies
+    centre = np.array(reference.shape) // 2
+    frequencies = np.stack(np.indices(reference.shape), axis=-1).reshape(-1, 2) - centre
+    radius = np.hypot(*frequencies.T)
+    fine = frequencies[(radius > above) & (radius <= min(reference.shape) / 2)]
+    if not len(fine):
+        raise ValueError(f"above is {above}; images of {reference.shape} pixels hold no frequency beyond it")
+    rows, columns = (fine + centre).T
+    return reference[rows, columns], result[rows, columns], fine
 
 
 def weave(reference, result, above=28):

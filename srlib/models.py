@@ -10,10 +10,9 @@ import math
 import numpy as np
 
 from . import data, runtime
+from .backend import keras, tf
 
-tf = runtime.load_tensorflow()
-import keras
-from keras import layers
+layers = keras.layers
 
 
 @keras.saving.register_keras_serializable("srlib")
@@ -29,11 +28,6 @@ class PixelShuffle(layers.Layer):
 
     def call(self, x):
         return tf.nn.depth_to_space(x, self.factor)  # Keras has its own from 3.14 on
-
-    def compute_output_shape(self, shape):
-        n, h, w, c = shape
-        r = self.factor
-        return n, h and h * r, w and w * r, c // r**2
 
     def get_config(self):
         return {**super().get_config(), "factor": self.factor}
@@ -101,10 +95,6 @@ class BicubicUpsampling(layers.Layer):
     def call(self, x):
         x = keras.ops.pad(keras.ops.cast(x, "float32"), ((0, 0), (2, 2), (2, 2), (0, 0)), mode="symmetric")
         return tf.nn.depth_to_space(keras.ops.conv(x, self.kernel, padding="valid"), data.SCALE)
-
-    def compute_output_shape(self, shape):
-        n, h, w, c = shape
-        return n, h and h * data.SCALE, w and w * data.SCALE, c
 
 
 @keras.saving.register_keras_serializable("srlib")
@@ -199,8 +189,7 @@ def srresnet_block(x, filters=64):
 def srresnet(blocks=16, filters=64):
     """SRResNet, also SRGAN's generator (Ledig et al. 2017, figure 4): 9x9 head, blocks, two pixel shuffles."""
     inputs = image_input()
-    head = layers.PReLU(shared_axes=[1, 2])(conv(filters, 9)(layers.Rescaling(1.0, -0.5)(inputs)))
-    x = head
+    x = head = layers.PReLU(shared_axes=[1, 2])(conv(filters, 9)(layers.Rescaling(1.0, -0.5)(inputs)))
     for _ in range(blocks):
         x = srresnet_block(x, filters)
     x = layers.Add()([head, FusedBatchNormalization(gamma_initializer="zeros")(conv(filters)(x))])
@@ -222,14 +211,18 @@ def edsr_block(x, filters=64):
     return layers.Add()([x, conv(filters, kernel_initializer=small)(y)])
 
 
-def edsr(blocks=16, filters=64):
-    """EDSR, baseline size (Lim et al. 2017, section 3.2). The mean colour is subtracted at the door."""
-    inputs = image_input()
-    head = conv(filters)(layers.Rescaling(1.0, -0.5)(inputs))
-    x = head
+def edsr_trunk(x, blocks, filters):
+    """What EDSR does at LR size: a convolution, residual blocks, a convolution, and a skip around both."""
+    x = head = conv(filters)(layers.Rescaling(1.0, -0.5)(x))  # the mean colour is subtracted at the door
     for _ in range(blocks):
         x = edsr_block(x, filters)
-    x = layers.Add()([head, conv(filters)(x)])
+    return layers.Add()([head, conv(filters)(x)])
+
+
+def edsr(blocks=16, filters=64):
+    """EDSR, baseline size (Lim et al. 2017, section 3.2)."""
+    inputs = image_input()
+    x = edsr_trunk(inputs, blocks, filters)
     for _ in range(2):
         x = PixelShuffle(2)(conv(4 * filters, kernel_initializer=ICNR(2))(x))
     x = to_float32(conv(3)(x))
@@ -243,11 +236,7 @@ def facesr(blocks=16, filters=64, tail=(32, 16)):
     tail: channels after each 2x pixel shuffle; an empty tail shuffles 4x at once (the light sibling).
     """
     inputs = image_input()
-    head = conv(filters)(layers.Rescaling(1.0, -0.5)(inputs))
-    x = head
-    for _ in range(blocks):
-        x = edsr_block(x, filters)
-    x = layers.Add()([head, conv(filters)(x)])
+    x = edsr_trunk(inputs, blocks, filters)
     for width in tail:
         x = PixelShuffle(2)(conv(4 * width, kernel_initializer=ICNR(2))(x))
         x = layers.ReLU()(x)
@@ -352,22 +341,17 @@ def gflops(model, size=32):
 
 
 def recast(model, policy):
-    """The same network with the same weights, computing under another dtype policy, one of `runtime.POLICIES`.
+    """The same network with the same weights, computing under another dtype policy, `float32` or `mixed_bfloat16`.
 
-    Its weights are float32 whatever the policy, so that "float32" is what the network was meant to be.
+    Its weights are float32 whatever the policy, so that "float32" is what the network was meant to be. A layer that was
+    built in float32 stays so.
     """
 
-    def changed(config):
-        if isinstance(config, dict):
-            if config.get("class_name") == "DTypePolicy" and config["config"]["name"] in runtime.POLICIES:
-                return config | {
-                    "config": config["config"]
-                    | {"name": policy if config["config"]["name"] != "float32" else "float32"}
-                }
-            return {key: changed(value) for key, value in config.items()}
-        return type(config)(map(changed, config)) if isinstance(config, (list, tuple)) else config
+    def renewed(layer):
+        dtype = "float32" if layer.dtype_policy.name == "float32" else policy
+        return type(layer).from_config(layer.get_config() | {"dtype": dtype})
 
-    twin = keras.Model.from_config(changed(model.get_config()))
+    twin = keras.models.clone_model(model, clone_function=renewed)
     twin.set_weights(model.get_weights())
     return twin
 

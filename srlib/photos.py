@@ -9,7 +9,6 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from . import data
 
-CELEBA_SIZE = (178, 218)  # width, height of an aligned CelebA image
 MAX_PIXELS = 64_000_000  # a larger photo is refused before it is decoded
 PORTRAIT_NAMES = ("Eileen Collins", "Grace Hopper")
 NO_PHOTOS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow knows the names of these, but they are no photos
@@ -98,10 +97,9 @@ def face_crop(photo, box=None):
     """
     photo = data.check_pixels(photo, "the photo", 3)
     height, width = photo.shape[:2]
-    if box is None:
-        side = min(height, width)
-        left, upper = (width - side) // 2, (height - side) // 2
-        box = (left, upper, left + side, upper + side)
+    side = min(height, width)
+    left, upper = (width - side) // 2, (height - side) // 2
+    box = box or (left, upper, left + side, upper + side)
     if box[2] - box[0] < data.HR_SIZE:
         raise ValueError(
             f"the photo is {width}x{height}, the square {box[2] - box[0]} wide; "

@@ -173,11 +173,11 @@ def spectra(powers, caption="", limits=(-25, 35), cmap="magma"):
     cmap="RdBu_r"`. What places and colours mean is added to the caption.
     """
     low, high = limits
-    half = len(next(iter(powers.values()))) // 2
     decibels = [10 * np.log10(np.maximum(power, 1e-12)) for power in powers.values()]
     images = [plt.get_cmap(cmap)((power - low) / (high - low), bytes=True)[..., :3] for power in decibels]
-    scale = f"Middle: frequency 0; edges: {half} periods per image. Colours of {cmap!r}: {low} to {high} dB."
-    return strip(images, list(powers), caption=f"{caption} {scale}".lstrip())
+    places = f"Middle: frequency 0; edges: {len(images[0]) // 2} periods per image."
+    scale = f"{caption} {places} Colours of {cmap!r}: {low} to {high} dB."
+    return strip(images, list(powers), caption=scale.lstrip())
 
 
 def colour_of(name):

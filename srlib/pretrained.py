@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import itertools
 import json
 import pathlib
 
@@ -10,9 +9,7 @@ import numpy as np
 from PIL import Image
 
 from . import data, models, runtime
-
-tf = runtime.load_tensorflow()
-import keras
+from .backend import keras
 
 FOLDER = pathlib.Path(__file__).parent / "weights"
 
@@ -22,11 +19,6 @@ def _index(folder=None):
     return json.loads(file.read_text()) if file.exists() else {}
 
 
-def _write_index(index, folder):
-    with runtime.replacing(folder / "index.json") as partial:
-        partial.write_text(json.dumps(index, indent=1) + "\n", newline="\n")
-
-
 def names():
     """Names of the trained networks that are shipped, in the order of the benchmark."""
     index = _index()
@@ -34,8 +26,10 @@ def names():
 
 
 def info(name):
-    """What is known of a shipped network: parameters, recipe, cost, machine, numbers; a dict."""
-    index = _index()
+    """What is known of a network, shipped or in the folder of a training: parameters, recipe, cost, machine; a dict."""
+    index, own = _index(), pathlib.Path(name, "entry.json")
+    if name not in index and own.is_file():
+        return json.loads(own.read_text(encoding="utf-8"))
     if name not in index:
         raise ValueError(f"unknown network {name!r}; choose one of {', '.join(names())}")
     return index[name]
@@ -68,7 +62,7 @@ def load(name, precision="float32"):
     """Load a trained generator: float32 RGB in [0, 1], (N, h, w, 3) -> (N, 4h, 4w, 3), any h, w >= 8.
 
     name: of a shipped network, or your own: the folder of a training (its `ema.keras`), or any file that Keras saved.
-    precision: one of `runtime.POLICIES`. float32 gives the numbers of the table on every machine; what
+    precision: `float32` or `mixed_bfloat16`. float32 gives the numbers of the table on every machine; what
     `runtime.best_precision` says is faster where there is bfloat16, and the mean PSNR stays within .02 dB.
     Shipped weights are a ZIP file, whose checksums tell damage; nothing in a file can execute (no pickle).
     Raises `ValueError` for an unknown name or precision or a damaged file.
@@ -88,7 +82,7 @@ def load(name, precision="float32"):
 
 def history(name):
     """The logged training of a network: dict of lists, one entry per 50 steps (means; None where not measured)."""
-    return read_columns(FOLDER / f"{name}.history.csv")
+    return columns(read_rows(FOLDER / f"{name}.history.csv"))
 
 
 def snapshots(name):
@@ -112,36 +106,27 @@ def save(name, weights, entry, log, folder=FOLDER, snapshots=None):
     folder = runtime.make_folder(folder)
     with runtime.replacing(folder / f"{name}.npz") as partial:
         np.savez_compressed(partial, **{f"w{i:04d}": np.asarray(w, "float16") for i, w in enumerate(weights)})
-    write_columns(folder / f"{name}.history.csv", thinned(log))
+    write_rows(folder / f"{name}.history.csv", thinned(log))
     if snapshots:
         strip = np.concatenate(list(snapshots.values()), axis=2).reshape(-1, len(snapshots) * data.HR_SIZE, 3)
         with runtime.replacing(folder / f"{name}.snapshots.png") as partial:
             Image.fromarray(strip).save(partial, optimize=True)
         entry = {**entry, "snapshots": list(snapshots)}
-    index, digest = _index(folder), hashlib.sha256((folder / f"{name}.npz").read_bytes()).hexdigest()
-    same = index.get(name, {}).get("sha256") == digest
-    kept = {key: value for key, value in index.get(name, {}).items() if same and key == "val_psnr_repeats"}
-    index[name] = {"file": f"{name}.npz", "sha256": digest, **kept, **entry}
-    _write_index(index, folder)
-
-
-def save_repeat(name, val_psnr):
-    """Note the validation PSNR of a further training with another seed, for `cost`; the weights stay the first's."""
-    index, repeats = _index(), info(name).get("val_psnr_repeats", [])
-    if val_psnr not in repeats:  # a finished training that is shipped again gives the same number
-        index[name] = {**info(name), "val_psnr_repeats": [*repeats, val_psnr]}
-        _write_index(index, FOLDER)
+    digest = hashlib.sha256((folder / f"{name}.npz").read_bytes()).hexdigest()
+    index = _index(folder) | {name: {"file": f"{name}.npz", "sha256": digest, **entry}}
+    with runtime.replacing(folder / "index.json") as partial:
+        partial.write_text(json.dumps(index, indent=1) + "\n", newline="\n")
 
 
 def thinned(log, every=50):
-    """A history with one entry for every 50 steps: the mean of what was measured in them, and their last step."""
+    """The rows of a history, one for every 50 steps: the mean of what was measured in them, and their last step."""
 
     def one(name, values):
         known = [value for value in values if value is not None]
         return known[-1] if name == "step" else float(f"{np.mean(known):.6g}") if known else None
 
-    starts = range(0, len(log["step"]), every)  # the last entry may stand for fewer steps
-    return {name: [one(name, values[start : start + every]) for start in starts] for name, values in log.items()}
+    starts = range(0, len(log["step"]), every)  # the last row may stand for fewer steps
+    return [{name: one(name, values[start : start + every]) for name, values in log.items()} for start in starts]
 
 
 def interpolate(first, second, alpha):
@@ -163,38 +148,38 @@ def interpolate(first, second, alpha):
 def read_table(name="benchmark", folder=None):
     """A table of `srlib evaluate` as a list of dicts, numbers as floats; without a folder, the shipped one.
 
-    name: `benchmark` (one row a method on CelebA's test faces), `portraits` (the same on the two bundled portraits),
-    `faces` (one row a test face: brightness, contrast, and the PSNR of every method) or `times` (milliseconds a face).
+    name: `benchmark` (one row a method on CelebA's test faces) or `faces` (one row a test face: what it is like, and
+    the scores of every method).
     Raises `FileNotFoundError` for a table that is not there; `srlib evaluate` writes all of them.
     """
     return read_rows(pathlib.Path(folder or FOLDER) / f"{name}.csv")
 
 
 def read_rows(path):
-    """The rows of a CSV file as dicts, numbers as floats."""
+    """The rows of a CSV file as dicts: numbers as floats, empty fields as None."""
     with open(path, newline="", encoding="utf-8") as file:
         return [{key: number(field) for key, field in row.items()} for row in csv.DictReader(file)]
 
 
-def read_columns(path):
-    """The columns of a CSV file of numbers, a dict of lists; None where a field is empty."""
-    rows = read_rows(path)
-    return {name: [None if row[name] == "" else row[name] for row in rows] for name in rows[0]} if rows else {}
-
-
-def write_columns(path, columns):
-    """Write a dict of lists as CSV, a row an entry; an empty field for None."""
+def write_rows(path, rows):
+    """Write dicts as a CSV file; None, and what a row lacks, becomes an empty field."""
     with runtime.replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(itertools.zip_longest(*columns.values()))
+        writer = csv.DictWriter(file, columns(rows), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def columns(rows):
+    """A list of dicts as a dict of lists; None for what a row lacks."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
 
 
 def number(field):
     try:
         return float(field)
     except ValueError:
-        return field
+        return field or None
 
 
 __getattr__ = runtime.renamed(

@@ -9,10 +9,8 @@ import pathlib
 import numpy as np
 
 from . import data, datasets, inference, losses, metrics, models, pretrained, runtime, training, vgg
+from .backend import keras
 from .callbacks import Snapshots
-
-tf = runtime.load_tensorflow()
-import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +127,7 @@ def changed(recipe, words):
 def build_trainer(name, recipe, precision=None, seed=0):
     """The compiled trainer of a network, with the weights of `recipe.start`, if there is one.
 
-    precision: one of `runtime.POLICIES`, default `runtime.best_precision()`. seed: of windows and smoothed labels.
+    precision: `float32` or `mixed_bfloat16`, default `runtime.best_precision()`. seed: of windows and smoothed labels.
     """
     with runtime.precision(precision or runtime.best_precision()):
         generator = models.GENERATORS[name]()
@@ -154,31 +152,24 @@ def build_trainer(name, recipe, precision=None, seed=0):
 def claim(name, folder, recipe, photos, seed):
     """Note in a folder what is trained there: network, recipe, start, data, random seed; refuse something else.
 
-    Recipes are compared field by field; a field that an older note lacks has its default. Raises `ValueError` that says
-    what differs.
+    What an older note lacks has the default of `Recipe`. Raises `ValueError` that says what differs.
     """
-    note = pathlib.Path(folder) / "run.json"
+    note, faces = pathlib.Path(folder) / "run.json", np.ascontiguousarray(photos.train[:16])
     mine = {
         "name": name,
         "seed": seed,
         "data": describe(photos),
+        "faces_sha256": hashlib.sha256(faces.tobytes()).hexdigest()[:16],
         "start_sha256": recipe.start and pretrained.digest(recipe.start),
+        **dataclasses.asdict(recipe),
     }
-    mine["faces_sha256"] = hashlib.sha256(np.ascontiguousarray(photos.train[:16]).tobytes()).hexdigest()[:16]
-    mine["recipe"] = dataclasses.asdict(recipe)
-    if note.exists():
-        theirs = json.loads(note.read_text(encoding="utf-8"))
-        theirs["recipe"] = {field.name: field.default for field in dataclasses.fields(Recipe)} | theirs["recipe"]
-        before, now = ({**run, **run["recipe"]} for run in (theirs, mine))
-        differ = [
-            f"{key} was {before.get(key)}, now {now.get(key)}"
-            for key in now
-            if key != "recipe" and before.get(key) != now.get(key)
-        ]
-        if differ:
-            raise ValueError(
-                f"{folder} holds another training ({'; '.join(differ)}); name another folder, or delete this one"
-            )
+    theirs = json.loads(note.read_text(encoding="utf-8")) if note.exists() else mine
+    theirs = {field.name: field.default for field in dataclasses.fields(Recipe)} | theirs
+    differ = [f"{key} was {theirs.get(key)}, now {now}" for key, now in mine.items() if theirs.get(key) != now]
+    if differ:
+        raise ValueError(
+            f"{folder} holds another training ({'; '.join(differ)}); name another folder, or delete this one"
+        )
     with runtime.replacing(note) as partial:
         partial.write_text(json.dumps(mine, indent=1) + "\n", encoding="utf-8", newline="\n")
 
@@ -207,8 +198,6 @@ def train(name, folder, recipe=None, photos=None, seed=0):
         trainer, photos.train, recipe.steps, recipe.batch, photos.val[:100], folder, seed, EVERY, recipe.patch,
         callbacks=watchers,
     )  # fmt: skip
-    pictures.set_model(trainer)
-    pictures.on_train_begin()  # `fit` has nothing to do any more after a kill at its very end
     lr, hr = data.pairs(photos.val)
     bicubic, ours = metrics.psnr(hr, data.upscale(lr)), metrics.psnr(hr, inference.predict(trainer.ema, lr))
     pace = [pace for pace in history["seconds"] if pace is not None]
@@ -225,7 +214,7 @@ def train(name, folder, recipe=None, photos=None, seed=0):
         "hours": round(
             float(np.median(pace)) * recipe.steps / 3600, 3
         ),  # with validation and saving; a pause does not count
-        "machine": f"{devices} ({runtime.processor()}), {runtime.best_precision()}",
+        "machine": f"{devices} ({runtime.hardware()[0]}), {runtime.best_precision()}",
         "val_psnr": round(float(ours.mean()), 3),
         "val_psnr_bicubic": round(float(bicubic.mean()), 3),
     }

@@ -27,15 +27,13 @@ class Profile:
     batch: int  # images per training step
     steps: int  # steps of the one long training of a chapter
     short_steps: int  # steps of each run where several runs are compared
-    blocks: int  # residual blocks of the network trained in front of the reader
-    filters: int  # its channels
     repeats: int  # repetitions behind a median time
 
 
 PROFILES = {
-    "smoke": Profile("smoke", 24, 6, batch=4, steps=6, short_steps=3, blocks=1, filters=8, repeats=1),
-    "quick": Profile("quick", 512, 64, batch=16, steps=240, short_steps=80, blocks=4, filters=32, repeats=5),
-    "full": Profile("full", 20_000, 1_000, batch=32, steps=20_000, short_steps=1_000, blocks=16, filters=64, repeats=9),
+    "smoke": Profile("smoke", 24, 6, batch=4, steps=6, short_steps=3, repeats=1),
+    "quick": Profile("quick", 512, 64, batch=16, steps=240, short_steps=80, repeats=5),
+    "full": Profile("full", 20_000, 1_000, batch=32, steps=20_000, short_steps=1_000, repeats=9),
 }
 
 
@@ -173,14 +171,13 @@ def home():
 
 def cache():
     """Folder for what can be made again, prepared faces: `SRLIB_CACHE`, else on the local disk, and never published."""
-    local = pathlib.Path(tempfile.gettempdir(), "srlib") if KAGGLE.is_dir() else user_cache()
-    return make_folder(variable("SRLIB_CACHE") or local, "SRLIB_CACHE")
+    return make_folder(variable("SRLIB_CACHE") or user_cache(local=KAGGLE.is_dir()), "SRLIB_CACHE")
 
 
-def user_cache():
-    """`~/.cache/srlib`, or a temporary folder for somebody without a home, as in some containers."""
+def user_cache(local=False):
+    """`~/.cache/srlib`; a temporary folder if asked for, and for somebody without a home, as in some containers."""
     folder = os.path.expanduser("~/.cache")  # as it stands for a user without a home
-    return pathlib.Path(tempfile.gettempdir() if folder.startswith("~") else folder, "srlib")
+    return pathlib.Path(tempfile.gettempdir() if local or folder.startswith("~") else folder, "srlib")
 
 
 def make_folder(folder, name="another folder"):
@@ -248,11 +245,6 @@ def hardware():
     return found[1] if found else platform.machine(), not BFLOAT16_FLAGS.isdisjoint(text.split())
 
 
-def processor():
-    """Name of what computes here: the GPU, else the processor, as far as the system tells."""
-    return hardware()[0]
-
-
 @functools.cache
 def best_precision():
     """The fastest safe dtype policy here: `mixed_bfloat16` where the hardware has bfloat16, else `float32`.
@@ -263,12 +255,9 @@ def best_precision():
     return "mixed_bfloat16" if hardware()[1] else "float32"
 
 
-POLICIES = ("float32", "mixed_bfloat16")
-
-
 @contextlib.contextmanager
 def precision(policy):
-    """Build Keras layers under a dtype policy, one of `POLICIES`, then restore the old one.
+    """Build Keras layers under a dtype policy, `float32` or `mixed_bfloat16`, then restore the old one.
 
     Raises `ValueError` for what Keras does not know. Beware of `float16`: the weights themselves would lose digits.
     """

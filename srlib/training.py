@@ -8,11 +8,10 @@ import contextlib
 import numpy as np
 
 from . import checkpoints, data, losses, runtime
+from .backend import keras, tf
 from .callbacks import Guard, History, Report, Saving, Validation
 
-tf = runtime.load_tensorflow()
-import keras
-from keras import ops
+ops = keras.ops
 
 # --- pieces of a step ------------------------------------------------------------------------------
 
@@ -273,36 +272,31 @@ def fit(
     it is saved; `OSError` if a checkpoint cannot be written, or another process trains in `folder`; `ValueError` for
     bad arguments, a foreign checkpoint, or a folder in which all are damaged. Taught in chapter 04.
     """
-    check_arguments(trainer, pixels, steps, batch, val, every, keep)
+    if not all(getattr(trainer, name, None) for name in ("optimizer", "ema", "state")):
+        raise ValueError(f"trainer is {trainer!r}; expected a compiled PixelTrainer or GANTrainer")
+    for name, value in {"steps": steps, "batch": batch, "every": every, "keep": keep}.items():
+        if not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{name} is {value!r}; expected a whole number, at least 1")
+    data.check_pixels(pixels)
+    if val is not None:
+        data.check_pixels(val, "val")
     order = {"seed": seed, "batch": batch, "patch": patch, "images": len(pixels)}
     with checkpoints.lock(folder) if folder else contextlib.nullcontext():
         start = checkpoints.resume(folder, trainer, order) if folder else 0
         history = History(start, steps, every, folder)
         if start < steps:
             dataset = data.batches(pixels, batch, steps, seed=seed, start=start, patch=patch)
-            guard, *own = own_callbacks(history, pixels, order, val, folder, keep, verbose)
+            guard, *own = own_callbacks(history, order, val, folder, keep, verbose)
             trainer.fit(dataset, shuffle=False, verbose=0, callbacks=[guard, *callbacks, *own])
     return history.columns
 
 
-def own_callbacks(history, pixels, order, val, folder, keep, verbose):
+def own_callbacks(history, order, val, folder, keep, verbose):
     """The callbacks of `fit`, in the order in which they have to hear of a step."""
-    own = [Guard(history, pixels, order, folder), history, *([Report(history, order["batch"])] if verbose else [])]
+    own = [Guard(history, folder), history, *([Report(history, order["batch"])] if verbose else [])]
     if val is not None:
         own.insert(1, Validation(history, val))
     return own + ([Saving(history, folder, order, keep)] if folder else [])
-
-
-def check_arguments(trainer, pixels, steps, batch, val, every, keep):
-    """Raise `ValueError` for arguments of `fit` that cannot work."""
-    if not all(getattr(trainer, name, None) for name in ("optimizer", "ema", "state")):
-        raise ValueError(f"trainer is {trainer!r}; expected a compiled PixelTrainer or GANTrainer")
-    data.check_pixels(pixels)
-    if val is not None:
-        data.check_pixels(val, "val")
-    for name, value in {"steps": steps, "batch": batch, "every": every, "keep": keep}.items():
-        if not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name} is {value!r}; expected a whole number, at least 1")
 
 
 __getattr__ = runtime.renamed(

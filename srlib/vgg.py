@@ -3,11 +3,9 @@
 import contextlib
 import importlib.metadata
 
-from . import runtime
-
-runtime.load_tensorflow()
 import h5py
-import keras
+
+from .backend import keras
 
 TAPS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3")  # as in LPIPS
 HELP = """

@@ -4,8 +4,8 @@ A widget shows a picture and is returned: where nothing runs (GitHub, HTML, pape
 drawn at the smallest integer multiple of their pixels that is at least `width` wide, unaltered (PNG).
 """
 
+import io
 import pathlib
-import tempfile
 
 import ipywidgets
 import numpy as np
@@ -53,14 +53,12 @@ def upload(show):
     def update(change):
         if change["new"]:
             name, content = uploaded(change["new"])
-            with view, tempfile.TemporaryDirectory() as folder:
+            with view:
                 clear_output()
-                path = pathlib.Path(folder, name)
-                path.write_bytes(content)
                 try:
-                    display(show(photos.cut_face(path)))
-                except ValueError as error:
-                    print(error)
+                    display(show(photos.cut_face(photos.upright_rgb(io.BytesIO(content)))))
+                except Exception as error:  # Pillow's many types
+                    print(f"cannot use {name}: {error}")
 
     button.observe(update, "value")
     return ipywidgets.VBox([button, view])

@@ -14,9 +14,7 @@ import time
 import numpy as np
 
 from srlib import data, inference, photos, pretrained, recipes, runtime
-
-tf = runtime.load_tensorflow()
-import keras
+from srlib.backend import keras, tf
 
 BATCH = 16
 REPEATS = 15
@@ -47,7 +45,7 @@ def main(names):
     if not set(names) <= set(recipes.RECIPES):
         raise SystemExit(f"expected names of: {', '.join(recipes.RECIPES)}")
     devices = f"{runtime.gpu_count()} GPU" if runtime.gpu_count() else f"{os.cpu_count()} cores"
-    print(f"{runtime.processor()}, {devices}; TensorFlow {tf.__version__}, Keras {keras.__version__}")
+    print(f"{runtime.hardware()[0]}, {devices}; TensorFlow {tf.__version__}, Keras {keras.__version__}")
     pixels = np.tile(photos.portraits(), (256, 1, 1, 1))
     rate = len(pixels) / seconds(lambda: list(data.batches(pixels, BATCH, len(pixels) // BATCH)))
     print(f"data: {rate:,.0f} images/s, made while the network trains")

@@ -12,8 +12,9 @@ import srlib
 ROOT = pathlib.Path(srlib.__file__).parent
 FILES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sorted(ROOT.rglob("*.py"))}
 FLOORS = [  # from the ground up: a module imports from lower floors only
-    "__init__", "runtime", "data", "photos", "datasets vgg", "losses", "models metrics plotting judges", "pretrained",
-    "inference", "checkpoints", "callbacks", "training", "recipes", "widgets exercises commands", "__main__",
+    "__init__", "runtime", "backend data", "photos", "datasets vgg", "losses", "models metrics plotting judges",
+    "pretrained", "inference", "checkpoints", "callbacks", "training", "recipes",
+    "widgets exercises commands", "__main__",
 ]  # fmt: skip
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}
 

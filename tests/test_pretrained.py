@@ -85,12 +85,6 @@ def test_what_is_saved_comes_back(tmp_path, monkeypatch):
         pretrained.snapshots("dcgan")
 
 
-def test_a_repeated_training_is_noted_once(copy):
-    for val_psnr in (26.2, 26.4, 26.4):  # a finished training that is shipped again gives the same number
-        pretrained.save_repeat("edsr", val_psnr)
-    assert pretrained.info("edsr")["val_psnr_repeats"] == [26.2, 26.4]
-
-
 def test_your_own_network_is_a_file_or_the_folder_of_its_training(tmp_path):
     lr, model = data.pairs(photos.portraits())[0], models.facesr(1, 8, ())
     model.save(tmp_path / "ema.keras")

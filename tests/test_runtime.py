@@ -58,9 +58,9 @@ def test_precision_follows_the_processor(processor, monkeypatch, tmp_path):
         f"processor\t: 0\nmodel name\t: {processor}\nflags\t\t: {flags}\nbugs\t\t: none\n"
     )
     monkeypatch.setattr(runtime, "CPU_INFO", tmp_path / "cpuinfo")
-    assert (runtime.processor(), runtime.best_precision.__wrapped__()) == (processor, expected)
+    assert (runtime.hardware()[0], runtime.best_precision.__wrapped__()) == (processor, expected)
     monkeypatch.setattr(runtime, "CPU_INFO", tmp_path / "missing")  # nothing is known
-    assert runtime.processor() and runtime.best_precision.__wrapped__() == "float32"
+    assert runtime.hardware()[0] and runtime.best_precision.__wrapped__() == "float32"
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

@@ -1,6 +1,5 @@
 """List what the checks said in submitted notebooks, and what was answered to open questions. Nothing is run."""
 
-import argparse
 import csv
 import json
 import pathlib
@@ -8,12 +7,11 @@ import pkgutil
 import re
 import zipfile
 
-from .. import exercises, runtime
+from .. import datasets, exercises, runtime
 
 LIMIT = 250_000_000  # bytes of a notebook, or of all that an archive unpacks to
 TOO_LARGE = f"unpacked, it is larger than {LIMIT / 1e6:.0f} MB: ask for it without pictures and data"
 READABLE = re.compile(r"\.ipynb(\.txt|\.json)?$", re.I)  # browsers and mail programs add endings
-COMPANION = re.compile(r"\.|(__MACOSX|__pycache__|Thumbs\.db|desktop\.ini)$")  # left by systems and tools
 QUOTED = re.compile(r"""('{3}|"{3}).*?\1|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|#[^\n]*""", re.S)  # or a comment
 
 
@@ -71,7 +69,7 @@ def collect(path, file=""):
     """
     try:
         if path.is_dir() and not pathlib.Path(str(path)).is_symlink():  # links may lead in a circle
-            parts = sorted(part.name for part in path.iterdir() if not COMPANION.match(part.name))
+            parts = sorted(part.name for part in path.iterdir() if not datasets.LEFTOVERS.fullmatch(part.name))
             rows = [collect(path / name, f"{file}/{name}".lstrip("/")) for name in parts]
             return sum(rows, []) or unread(file, "nothing in it")
         if isinstance(path, pathlib.Path) and path.suffix.lower() == ".zip":
@@ -89,20 +87,22 @@ def collect(path, file=""):
         return unread(file, f"damaged, or not what its name says ({type(error).__name__}: {error})")
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="srlib collect", description=__doc__)
-    parser.add_argument("folder", type=pathlib.Path, help="where the notebooks are, in any folders below or archives")
-    parser.add_argument("--csv", metavar="FILE", help="also write a table, with the answers to open questions")
-    options = parser.parse_args(arguments)
-    rows = collect(options.folder.resolve(strict=True))
+OPTIONS = {
+    "folder": {"type": pathlib.Path, "help": "where the notebooks are, in any folders below or archives"},
+    "--csv": {"dest": "file", "metavar": "FILE", "help": "also write a table, with the answers to open questions"},
+}
+
+
+def main(folder, file):
+    rows = collect(folder.resolve(strict=True))
     for row in rows:
         open_ones = [f"{check} {mark}" for check, mark in row.items() if check[0] == "c" and mark != "correct"]
         runtime.say(re.sub(r"[\x00-\x1f\x7f-\x9f]", "?", "; ".join([f"{row['file']}: {row['note']}", *open_ones])))
-    if options.csv:
+    if file:
         names = sorted(
             dict.fromkeys(name for row in rows for name in row),
             key=lambda name: (name not in ("file", "note"), name[0] != "c", name[:3]),
         )
         table = [[re.sub(r"^(?=\s*[=+\-@])", "'", row.get(name, "")) for name in names] for row in rows]
-        with open(options.csv, "w", encoding="utf-8-sig", errors="backslashreplace", newline="") as text:
+        with open(file, "w", encoding="utf-8-sig", errors="backslashreplace", newline="") as text:
             csv.writer(text).writerows([names, *table])

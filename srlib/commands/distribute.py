@@ -10,7 +10,6 @@ Without the variable, it takes all GPUs of this machine. Worker 0 is the chief: 
 the checkpoints. The trainers of `training` run unchanged.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import faulthandler
@@ -20,9 +19,8 @@ import os
 from .. import runtime
 
 tf = runtime.load_tensorflow(start=False)  # before the imports that start the devices: `connect` arranges them
-import keras
-
-from .. import callbacks, checkpoints, data, datasets, recipes, training
+from .. import callbacks, checkpoints, data, datasets, recipes, training  # noqa: E402
+from ..backend import keras  # noqa: E402
 
 
 def connect(timeout=300):
@@ -123,7 +121,7 @@ def train(name, folder, recipe, photos, strategy, timeout=300):
             average_gradients(optimizer, replicas)
         history = callbacks.History(start, recipe.steps, recipes.EVERY, folder if chief else None)
         mine = (photos.val[:100], folder, 2, True) if chief else (None, None, 2, False)  # keep 2; verbose
-        told = keras.callbacks.CallbackList(training.own_callbacks(history, photos.train, order, *mine), model=trainer)
+        told = keras.callbacks.CallbackList(training.own_callbacks(history, order, *mine), model=trainer)
         told.on_train_begin()
         batches = data.batches(photos.train, recipe.batch, recipe.steps, start=start, patch=recipe.patch)
         size = recipe.batch // replicas
@@ -137,15 +135,17 @@ def train(name, folder, recipe, photos, strategy, timeout=300):
     return history.columns
 
 
-def main(arguments):
-    parser = argparse.ArgumentParser(prog="srlib distribute", description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=recipes.RECIPES, help="which network")
-    parser.add_argument("--folder", required=True, help="for checkpoints and history, on the chief's disk")
-    parser.add_argument("--timeout", type=int, default=300, help="seconds to wait for the other workers (default: 300)")
-    parser.add_argument("--data", help="sample, celeba or a folder (default: SRLIB_DATA)")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="of the recipe, for all workers")
-    options = parser.parse_args(arguments)
-    recipe = recipes.changed(recipes.RECIPES[options.name], options.set)
-    strategy = connect(options.timeout)
-    photos = datasets.load(options.data, dataclasses.replace(runtime.PROFILES["full"], train_images=None))
-    train(options.name, options.folder, recipe, photos, strategy, options.timeout)
+OPTIONS = {
+    "name": {"choices": recipes.RECIPES, "help": "which network"},
+    "--folder": {"required": True, "help": "for checkpoints and history, on the chief's disk"},
+    "--timeout": {"type": int, "default": 300, "help": "seconds to wait for the other workers (default: 300)"},
+    "--data": {"help": "sample, celeba or a folder (default: SRLIB_DATA)"},
+    "--set": {"dest": "changes", "nargs": "+", "default": [], "metavar": "KEY=VALUE", "help": "of the recipe, for all"},
+}
+
+
+def main(name, folder, timeout, data, changes):
+    recipe = recipes.changed(recipes.RECIPES[name], changes)
+    strategy = connect(timeout)
+    photos = datasets.load(data, dataclasses.replace(runtime.PROFILES["full"], train_images=None))
+    train(name, folder, recipe, photos, strategy, timeout)

@@ -1,26 +1,24 @@
 """`srlib enlarge PHOTO ...`: enlarge photos of any size four times by a trained network."""
 
-import argparse
 import pathlib
 
 from .. import datasets, inference, photos, pretrained, runtime
 
+OPTIONS = {
+    "photo": {"nargs": "+", "type": pathlib.Path, "help": "image files, or folders of them"},
+    "-o --output": {"type": pathlib.Path, "help": "OUT.png, or a folder (default: beside each photo)"},
+    "--model": {"default": "facesr-gan", "help": f"{', '.join(pretrained.names())}, or a training of yours"},
+    "--face": {"action": "store_true", "help": "find the faces, and enlarge each alone"},
+}
 
-def main(arguments):
-    parser = argparse.ArgumentParser(prog="srlib enlarge", description=__doc__)
-    parser.add_argument("photo", nargs="+", type=pathlib.Path, help="image files, or folders of them")
-    parser.add_argument("-o", "--output", type=pathlib.Path, help="OUT.png, or a folder (default: beside each photo)")
-    parser.add_argument(
-        "--model", default="facesr-gan", help=f"{', '.join(pretrained.names())}, or a training of yours"
-    )
-    parser.add_argument("--face", action="store_true", help="find the faces, and enlarge each alone")
-    options = parser.parse_args(arguments)
-    pretrained.path_of(options.model)  # an unknown one is said before anything is read
+
+def main(photo, output, model, face):
+    pretrained.path_of(model)  # an unknown one is said before anything is read
     failed = 0
-    for path in options.photo:
+    for path in photo:
         for file in datasets.photo_files(path)[0] if path.is_dir() else [path]:
             try:
-                enlarge(file, options.output or file.parent, options.model, options.face)
+                enlarge(file, output or file.parent, model, face)
             except (OSError, ValueError) as error:  # the others may be possible
                 failed += 1
                 runtime.say(str(error))

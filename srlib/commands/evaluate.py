@@ -1,22 +1,14 @@
 """`srlib evaluate --data FOLDER`: measure networks on test faces, and write the tables of chapter 05."""
 
-import argparse
-import contextlib
-import csv
 import dataclasses
 import functools
 import itertools
-import json
-import os
 import pathlib
-import statistics
-import timeit
 
 import numpy as np
 
-from .. import data, datasets, inference, judges, losses, metrics, models, photos, pretrained, runtime, vgg
-
-tf = runtime.load_tensorflow()
+from .. import data, datasets, inference, judges, losses, metrics, models, pretrained, runtime, vgg
+from ..backend import tf
 
 SHOWN = {  # in printed tables: title and digits
     "psnr": ("RGB dB", 2),
@@ -27,7 +19,7 @@ SHOWN = {  # in printed tables: title and digits
     "landmarks": ("landmarks", 2),
     "lr_consistency": ("LR dB", 2),
 }
-BATCH = 20  # faces per call, for results and for times
+BATCH = 20  # faces per call
 
 
 def methods(networks=()):
@@ -154,31 +146,15 @@ def frechet_of_halves(hr, sr, seed=0, resamples=50):
     return dict(zip(keys, (value, low, high, floor)))
 
 
-def times(upscalers):
-    """Milliseconds per face of every method on this machine, in batches of 20: one dict a method.
-
-    upscalers: what `methods` returned. The median of seven calls after a first one, which compiles.
-    Keys: method, ms_per_face, cores.
-    """
-    lr, _ = data.pairs(np.resize(photos.portraits(), (BATCH, data.HR_SIZE, data.HR_SIZE, 3)))
-    return [
-        {
-            "method": name,
-            "ms_per_face": 1000 / BATCH * statistics.median(timeit.repeat(lambda: upscale(lr), number=1, repeat=8)[1:]),
-            "cores": os.cpu_count(),
-        }
-        for name, upscale in upscalers.items()
-    ]
-
-
 def faces(pixels, results):
     """One dict a face: what it is like, and the PSNR and, where judged, the identity distance of every method.
 
     brightness and contrast: mean and standard deviation of its luma. sharpness: the decimal logarithm of its mean power
     beyond 16 periods per image, which its LR image cannot hold. turn: of `judges.turn`, NaN where no face was found.
     """
-    luma = metrics.luma(data.to_float(pixels))
-    sharpness = [metrics.fine_powers(power, power, 16)[0].mean() for power in map(spectrum_of, pixels)]
+    images = data.to_float(pixels)
+    luma, powers = metrics.luma(images), map(metrics.power_spectrum, images)
+    sharpness = [metrics.fine_powers(power, power, 16)[0].mean() for power in powers]
     columns = {"brightness": luma.mean(axis=(1, 2, 3)), "contrast": luma.std(axis=(1, 2, 3))}
     columns = {name: column.round(4) for name, column in columns.items()} | {"sharpness": np.log10(sharpness).round(3)}
     judged = {"turn": results["bicubic"]["turn"].round(3)} if "turn" in results["bicubic"] else {}
@@ -187,46 +163,23 @@ def faces(pixels, results):
     return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
 
-def spectrum_of(pixels):
-    """The power spectrum of one face, uint8 (H, W, 3)."""
-    return metrics.power_spectrum(data.to_float(pixels))
-
-
-def entry_of(network):
-    """What is known of a network: of a shipped one by its name, of a training of yours by its folder."""
-    note = pathlib.Path(network) / "entry.json"
-    return json.loads(note.read_text(encoding="utf-8")) if note.is_file() else pretrained.info(network)
-
-
 def cost(network):
     """What a method costs: parameters, gflops of one 32x32 input; images seen and hours of training, with validation
     and saving, in the pixel stage and in the game apart (those of a start stand in the columns of its stage); the
-    machine of its last stage; trainings, how often it was trained, and seed_sd, the standard deviation of their
-    validation PSNR in dB; sha256 of its weights. network: a kernel, a shipped name, or a folder of `srlib train`.
-
-    Further trainings with other random seeds stand in the index as a list `val_psnr_repeats`; without one, seed_sd is
-    empty.
+    machine of its last stage; sha256 of its weights. network: a kernel, a shipped name, or a folder of `srlib train`.
     """
     stages = dict.fromkeys(("images_pixel", "images_game", "hours_pixel", "hours_game"), 0)
     if network in data.KERNELS:
-        rest = {"machine": "", "trainings": 0, "seed_sd": "", "sha256": ""}
-        return {"parameters": 0, "gflops": 0} | stages | rest
-    entry = entry_of(network)
-    recipe, repeats = entry.get("recipe", {}), entry.get("val_psnr_repeats", [])
+        return {"parameters": 0, "gflops": 0} | stages | {"machine": "", "sha256": ""}
+    entry = pretrained.info(network)
+    recipe = entry.get("recipe", {})
     stages = {key: cost(recipe.get("start") or "bicubic")[key] for key in stages}
     stage = "game" if recipe.get("discriminator") else "pixel"
     stages[f"images_{stage}"] += entry["images_seen"]
     stages[f"hours_{stage}"] += entry["hours"]
-    return (
-        {"parameters": entry["parameters"], "gflops": models.gflops(models.GENERATORS[entry.get("name", network)]())}
-        | stages
-        | {
-            "machine": entry.get("machine", ""),
-            "trainings": 1 + len(repeats),
-            "seed_sd": statistics.stdev([entry["val_psnr"], *repeats]) if repeats else "",
-            "sha256": entry.get("sha256") or pretrained.digest(network),
-        }
-    )
+    work = models.gflops(models.GENERATORS[entry.get("name", network)]())
+    last = {"machine": entry.get("machine", ""), "sha256": entry.get("sha256") or pretrained.digest(network)}
+    return {"parameters": entry["parameters"], "gflops": work} | stages | last
 
 
 def stale(rows):
@@ -250,12 +203,9 @@ def field(value):
 
 
 def write_tables(folder, tables):
-    """Write a dict name -> rows as `FOLDER/NAME.csv`: all of them, or, if the drive refuses one, none."""
-    with contextlib.ExitStack() as stack:
-        for name, rows in tables.items():
-            partial = stack.enter_context(runtime.replacing(folder / f"{name}.csv"))
-            with open(partial, "w", newline="", encoding="utf-8") as file:
-                csv.writer(file, lineterminator="\n").writerows([rows[0], *(map(field, row.values()) for row in rows)])
+    """Write a dict name -> rows as `FOLDER/NAME.csv`."""
+    for name, rows in tables.items():
+        pretrained.write_rows(folder / f"{name}.csv", [{key: field(row[key]) for key in row} for row in rows])
 
 
 def markdown_table(rows):
@@ -293,39 +243,25 @@ def markdown_table(rows):
     return "\n".join("|".join(["", *(f"{line[title]:>{widths[title]}}" for title in widths), ""]) for line in lines)
 
 
-def main(arguments):
-    parser = argparse.ArgumentParser(prog="srlib evaluate", description=__doc__)
-    parser.add_argument(
-        "--data", help="a folder, or celeba; sample gives only portraits and times (default: SRLIB_DATA)"
-    )
-    parser.add_argument("--count", type=int, default=1000, help="how many test images (default: 1000)")
-    parser.add_argument("--networks", nargs="+", default=[], help="names, or folders of `srlib train` (default: all)")
-    parser.add_argument(
-        "--folder",
-        type=runtime.make_folder,
-        default=pretrained.FOLDER,
-        help="for the tables (default: beside the weights)",
-    )
-    parser.add_argument("--judges", action="store_true", help="also identity and landmark distance, by dlib")
-    parser.add_argument("--times", action="store_true", help="write times.csv only, for a machine that is idle now")
-    options = parser.parse_args(arguments)
-    if options.count < 2 or not os.access(options.folder, os.W_OK):
-        raise ValueError(
-            f"--count is {options.count}, --folder {options.folder}: expected at least 2 images, a folder to write to"
-        )
-    if options.judges:
+OPTIONS = {
+    "--data": {"help": "a folder, or celeba (default: SRLIB_DATA)"},
+    "--count": {"type": int, "default": 1000, "help": "how many test images (default: 1000)"},
+    "--networks": {"nargs": "+", "default": [], "help": "names, or folders of `srlib train` (default: all shipped)"},
+    "--judges": {"dest": "judged", "action": "store_true", "help": "also identity and landmark distance, by dlib"},
+    "--folder": {"type": runtime.make_folder, "help": "for benchmark.csv and faces.csv (default: only print)"},
+}
+
+
+def main(data, count, networks, judged, folder):
+    if count < 1:
+        raise ValueError(f"--count is {count}; expected at least 1 image")
+    if judged:
         judges.networks()  # before the work
-    upscalers, tables = methods(options.networks), {}
-    if not options.times:
-        sources = {pathlib.Path(network).name: network for network in options.networks}
-        limits = dataclasses.replace(runtime.PROFILES["full"], train_images=1, held_out_images=options.count)
-        source, features = datasets.load(options.data, limits), vgg.features()
-        runtime.say(f"{source.description}; {len(source.test)} test images, {len(upscalers)} methods")
-        sets = {"portraits": photos.portraits()} | ({"benchmark": source.test} if source.name != "sample" else {})
-        for name, pixels in sets.items():
-            results = scores(pixels, features, upscalers, options.judges)
-            tables[name] = benchmark(pixels, features, results, sources)
-        if "benchmark" in tables:
-            tables["faces"] = faces(source.test, results)
-        runtime.say(markdown_table(tables[name]))
-    write_tables(options.folder, tables | {"times": times(upscalers)})
+    limits = dataclasses.replace(runtime.PROFILES["full"], train_images=1, held_out_images=count)
+    source, features, upscalers = datasets.load(data, limits), vgg.features(), methods(networks)
+    runtime.say(f"{source.description}; {len(source.test)} test images, {len(upscalers)} methods")
+    results = scores(source.test, features, upscalers, judged)
+    rows = benchmark(source.test, features, results, {pathlib.Path(path).name: path for path in networks})
+    runtime.say(markdown_table(rows))
+    if folder:
+        write_tables(folder, {"benchmark": rows, "faces": faces(source.test, results)})

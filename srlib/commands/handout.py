@@ -1,6 +1,5 @@
 """Write chapters without their answers, to hand out to a class."""
 
-import argparse
 import json
 import pathlib
 import re
@@ -104,11 +103,14 @@ def handout(folder, notebooks, chapters=None):
     return [folder / name for name in texts]
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="srlib handout", description=__doc__)
-    parser.add_argument("folder", type=pathlib.Path, help="a new folder, for the students")
-    parser.add_argument(
-        "--notebooks", type=pathlib.Path, default="notebooks", help="where the full chapters are (default: notebooks)"
-    )
-    parser.add_argument("--chapters", nargs="+", metavar="NN", help="such as 01 04 (default: all)")
-    runtime.say("\n".join(map(str, handout(**vars(parser.parse_args(arguments))))))
+OPTIONS = {
+    "folder": {"type": pathlib.Path, "help": "a new folder, for the students"},
+    "--notebooks": {
+        "type": pathlib.Path, "default": "notebooks", "help": "where the full chapters are (default: notebooks)",
+    },
+    "--chapters": {"nargs": "+", "metavar": "NN", "help": "such as 01 04 (default: all)"},
+}  # fmt: skip
+
+
+def main(folder, notebooks, chapters):
+    runtime.say("\n".join(map(str, handout(folder, notebooks, chapters))))

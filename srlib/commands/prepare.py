@@ -1,22 +1,16 @@
-"""`srlib prepare SOURCE FOLDER` writes the faces of photos into a prepared set; `srlib prepare FOLDER` verifies one."""
-
-import argparse
+"""`srlib prepare SOURCE FOLDER`: write the faces of photos into a prepared set, which loads at once everywhere."""
 
 from .. import datasets, runtime
 
+OPTIONS = {
+    "source": {"help": "celeba, or a folder of photos"},
+    "folder": {"help": "of the prepared set: a new one"},
+    "--train": {"type": int, "help": "training images to take (default: all)"},
+    "--held-out": {"type": int, "help": "validation images, and as many test images (default: all)"},
+}
 
-def main(arguments):
-    parser = argparse.ArgumentParser(prog="srlib prepare", description=__doc__)
-    parser.add_argument("source", help="celeba, or a folder of photos; alone: the prepared set to verify")
-    parser.add_argument("folder", nargs="?", help="of the prepared set: a new one")
-    parser.add_argument("--train", type=int, help="training images to take (default: all)")
-    parser.add_argument("--held-out", type=int, help="validation images, and as many test images (default: all)")
-    options = parser.parse_args(arguments)
-    limits = (options.train, options.held_out)
-    if not options.folder and any(limits):
-        parser.error("--train and --held-out choose images of SOURCE; name the FOLDER, too")
-    index = (
-        datasets.prepare(options.source, options.folder, *limits) if options.folder else datasets.verify(options.source)
-    )
+
+def main(source, folder, train, held_out):
+    index = datasets.prepare(source, folder, train, held_out)
     size = sum(entry["bytes"] for entry in index["files"].values()) / 1e6
-    runtime.say(f"{size:,.0f} MB verified. Terms of use: {index['terms']}")
+    runtime.say(f"{size:,.0f} MB written. Terms of use: {index['terms']}")

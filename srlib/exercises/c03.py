@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from .. import runtime
+from ..backend import tf
 from . import exercise, grade, near, numbers, require
 
 CUT = "no gradient arrives: NumPy, float() and stop_gradient cut it off; compute with ops and return a tensor"
@@ -12,7 +12,6 @@ CUT = "no gradient arrives: NumPy, float() and stop_gradient cut it off; compute
 
 def value_and_slopes(answer, *given):
     """The loss `answer(*given)`, followed by all numbers of its gradients; infinity for an input that gets none."""
-    tf = runtime.load_tensorflow()
     given = [tf.Variable(np.float32(part)) for part in given]
     with tf.GradientTape() as tape:
         value = answer(*given)
@@ -180,7 +179,6 @@ def generator_step(answer):
 
     The loss is MSE + weight * the non-saturating loss. Judged by which weights have moved, and how far.
     """
-    tf = runtime.load_tensorflow()
     lr, hr = np.random.default_rng(5).random((2, 4, 8, 8, 3), "float32")
     kernels = [np.random.default_rng(6).normal(0, 0.7, (3, count)) for count in (3, 1)]
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srlib import callbacks, checkpoints, datasets, models, recipes, runtime, training
+from srlib import checkpoints, commands, datasets, models, pretrained, recipes, runtime, training
 from srlib.commands import distribute
 
 tf = distribute.tf
@@ -93,7 +93,7 @@ def start(count, folder, words, **environment):
 
 def assert_same(folder, alone):
     """A training of several replicas has the losses and weights of the one on one device."""
-    ours, theirs = (callbacks.read_history(where / "history.csv", 4) for where in (folder, alone))
+    ours, theirs = (pretrained.columns(pretrained.read_rows(where / "history.csv")) for where in (folder, alone))
     for name in {"pixel", "adversarial", "d_loss", "d_real", "g_update", "d_update"}:
         np.testing.assert_allclose(ours[name], theirs[name], rtol=TOLERANCE, err_msg=name)
     trainer, states = make(), []
@@ -121,7 +121,7 @@ def test_two_replicas_go_on_as_one_would(workers, how, faces, alone, tmp_path):
 def test_one_device_trains_as_ever(faces, alone, tmp_path, monkeypatch):
     """From the first step on."""
     monkeypatch.setattr(recipes, "build_trainer", make)
-    distribute.main(["srresnet", "--folder", str(tmp_path), "--data", str(faces), "--set", *CHANGES])
+    commands.run("distribute", ["srresnet", "--folder", str(tmp_path), "--data", str(faces), "--set", *CHANGES])
     assert_same(tmp_path, alone)
 
 

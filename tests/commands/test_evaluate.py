@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srlib import data, datasets, metrics, models, photos, pretrained, runtime, vgg
+from srlib import commands, data, datasets, metrics, models, photos, pretrained, runtime, vgg
 from srlib.commands import evaluate
 
 SHIPPED = pretrained.FOLDER, models.GENERATORS
@@ -76,8 +76,8 @@ def test_features_are_those_of_the_metrics_and_computed_once_an_image(measured):
     sr = data.upscale(lr)
     for key, expected in (
         ("feature_distance", metrics.feature_distance(hr, sr, Features())),
-        ("pooled_hr", metrics.pooled_features(hr, Features())),
-        ("pooled_sr", metrics.pooled_features(sr, Features())),
+        ("pooled_hr", Features()(hr)[0].mean(axis=(1, 2))),
+        ("pooled_sr", Features()(data.quantise(sr))[0].mean(axis=(1, 2))),
     ):
         np.testing.assert_allclose(results["bicubic"][key], expected, rtol=1e-5)
 
@@ -159,9 +159,9 @@ def test_infinite_scores_are_counted_apart(tmp_path):
 
 
 def test_the_cost_includes_the_network_that_training_started_from(shipped):
-    keys = "hours_pixel", "hours_game", "images_pixel", "images_game", "trainings", "seed_sd", "machine"
-    assert [evaluate.cost("facesr-light-gan")[key] for key in keys] == [0.25, 0.25, 400, 400, 1, "", "a PC"]
-    assert [evaluate.cost("edsr")[key] for key in keys] == [0.25, 0, 400, 0, 1, "", "a PC"]
+    keys = "hours_pixel", "hours_game", "images_pixel", "images_game", "machine"
+    assert [evaluate.cost("facesr-light-gan")[key] for key in keys] == [0.25, 0.25, 400, 400, "a PC"]
+    assert [evaluate.cost("edsr")[key] for key in keys] == [0.25, 0, 400, 0, "a PC"]
 
 
 def test_a_table_comes_back_as_numbers_and_is_stale_beside_other_weights(measured, shipped, tmp_path, monkeypatch):
@@ -172,16 +172,14 @@ def test_a_table_comes_back_as_numbers_and_is_stale_beside_other_weights(measure
     index = json.loads((shipped / "index.json").read_text())
     del index["facesr-light-gan"]
     index["edsr"] |= {"hours": 0.5, "sha256": "other"}
-    index["facesr-light"] |= {"val_psnr_repeats": [26.2, 26.4]}
     (tmp_path / "index.json").write_text(json.dumps(index))
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     reasons = evaluate.stale([*table[1:], {"method": "dcgan"}])
     assert [reason.split(" is ")[0] for reason in reasons] == [
         *("dcgan", "facesr-light-gan", "nearest"),
-        *("facesr-light: trainings", "facesr-light: seed_sd", "edsr: hours_pixel", "edsr: sha256"),
+        *("edsr: hours_pixel", "edsr: sha256"),
     ]
-    assert reasons[5] == "edsr: hours_pixel is 0.25 in the table, 0.5 now"
-    assert evaluate.cost("facesr-light")["seed_sd"] == pytest.approx(0.2)
+    assert reasons[3] == "edsr: hours_pixel is 0.25 in the table, 0.5 now"
 
 
 # --- the command -----------------------------------------------------------------------------------
@@ -191,12 +189,11 @@ def test_a_table_comes_back_as_numbers_and_is_stale_beside_other_weights(measure
 def command(shipped, tmp_path, monkeypatch):
     """Run `srlib evaluate` with two methods and no VGG; returns the tables in the folder as text."""
     monkeypatch.setattr(vgg, "features", Features)
-    monkeypatch.setattr(evaluate, "BATCH", 2)  # faces behind a time: here only that there is one
     methods = {"bicubic": data.upscale, "nearest": lambda lr: data.upscale(lr, "nearest")}
     monkeypatch.setattr(evaluate, "methods", lambda networks: methods)
 
     def run(folder, *arguments):
-        evaluate.main([*map(str, arguments), "--folder", str(tmp_path / folder)])
+        commands.run("evaluate", [*map(str, arguments), "--folder", str(tmp_path / folder)])
         return {path.stem: path.read_text() for path in (tmp_path / folder).iterdir()}
 
     return run
@@ -208,29 +205,18 @@ def test_the_same_command_twice_writes_the_same_tables(command, tmp_path, capsys
     for index, pixels in enumerate(np.random.default_rng(1).integers(0, 256, (30, 8, 8, 3), "uint8")):
         Image.fromarray(pixels).resize((128, 128)).save(tmp_path / "photos" / f"{index:02d}.png")
     first, second = (command(name, "--data", tmp_path / "photos", "--count", 2) for name in "ab")
-    assert first | {"times": ""} == second | {"times": ""} and set(first) == {
-        "benchmark",
-        "portraits",
-        "faces",
-        "times",
-    }
-    benchmark, faces, times = (pretrained.read_table(name, tmp_path / "a") for name in ("benchmark", "faces", "times"))
+    assert first == second and set(first) == {"benchmark", "faces"}
+    benchmark, faces = (pretrained.read_table(name, tmp_path / "a") for name in ("benchmark", "faces"))
     assert benchmark[0]["n"] == len(faces) == 2 and list(faces[0]) == [*FACE, "bicubic", "nearest"]
     assert np.mean([face["bicubic"] for face in faces]) == pytest.approx(benchmark[0]["psnr"], abs=0.01)
-    assert all(row["ms_per_face"] > 0 and row["cores"] >= 1 for row in times)
     assert "2 test images, 2 methods" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--count is 0; expected at least 1"):
+        command("a", "--count", 0)
 
 
-def test_the_sample_has_no_benchmark_and_a_failure_leaves_the_tables_as_they_were(command, tmp_path, monkeypatch):
-    assert set(command("times", "--times")) == {"times"}
-    before = command("a", "--data", "sample")
-    assert set(before) == {"portraits", "times"}
-    with pytest.raises(ValueError, match="--count is 1, .* at least 2"):
-        command("a", "--data", "sample", "--count", 1)
-    monkeypatch.setattr(evaluate, "field", ["written"].pop)  # the drive takes one value, and no more
-    with pytest.raises(IndexError):
-        evaluate.write_tables(tmp_path / "a", {"times": [{"a": -1}], "portraits": [{"a": -1}]})
-    assert {path.stem: path.read_text() for path in (tmp_path / "a").iterdir()} == before
+def test_without_a_folder_the_table_is_only_printed(command, capsys):
+    commands.run("evaluate", ["--data", "sample"])
+    assert "2 test images, 2 methods" in (said := capsys.readouterr().out) and "nearest|-1.82" in said
 
 
 # --- the committed tables --------------------------------------------------------------------------
@@ -244,15 +230,16 @@ def committed(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["benchmark", "portraits"])
-def test_the_committed_table_belongs_to_the_shipped_weights(committed, name):
-    assert evaluate.stale(committed(name)) == []
-    assert [row["method"] for row in committed("times")] == list(data.KERNELS) + pretrained.names()
+def test_the_committed_table_belongs_to_the_shipped_weights(committed):
+    assert evaluate.stale(committed("benchmark")) == []
 
 
 @pytest.mark.slow
-def test_the_committed_portraits_are_what_the_networks_give_today(committed):
-    table = {row["method"]: row for row in committed("portraits")}
+def test_the_networks_give_today_what_they_gave(committed):
+    """portraits.csv is the table that `srlib evaluate --data sample --folder FOLDER` wrote with the shipped weights."""
+    rows = pretrained.read_rows(pathlib.Path(__file__).parents[1] / "portraits.csv")
+    assert evaluate.stale(rows) == []
+    table = {row["method"]: row for row in rows}
     features = vgg.features()
     same = features.source == table["bicubic"]["features"]
     for name, scores in evaluate.scores(photos.portraits(), features if same else None).items():

@@ -1,7 +1,6 @@
 """Every format against Keras on real photos, in odd folders and sizes; what goes wrong is said, and leaves nothing."""
 
 import contextlib
-import importlib.util
 import io
 import os
 import pathlib
@@ -15,15 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srlib import data, models, photos, runtime
+from srlib import commands, data, models, photos, runtime
 from srlib.commands import export
 
 ROOT = pathlib.Path(__file__).parents[2]
 LR = data.pairs(photos.portraits())[0]
-PACKAGES = "tf2onnx", "onnxruntime", "ai_edge_litert"
-pytestmark = pytest.mark.skipif(
-    None in map(importlib.util.find_spec, PACKAGES), reason="pip install tf2onnx onnxruntime ai-edge-litert"
-)
+onnxruntime, interpreter, _ = map(pytest.importorskip, ("onnxruntime", "ai_edge_litert.interpreter", "tf2onnx"))
+tf = runtime.load_tensorflow()
 
 
 def shaken(model):
@@ -45,24 +42,31 @@ def exported(light, tmp_path_factory):
     (home / "Mein Netz").mkdir()
     light.save(home / "Mein Netz" / "ema.keras")
     with contextlib.chdir(home), contextlib.redirect_stdout(printed):
-        export.main(["Mein Netz", *(f"My Drive/Übung 1/Mein Netz{ending}" for ending in export.FORMATS)])
+        commands.run("export", ["Mein Netz", *(f"My Drive/Übung 1/Mein Netz{ending}" for ending in export.FORMATS)])
     return home / "My Drive" / "Übung 1", printed.getvalue().splitlines()
+
+
+def opened(path):
+    """A function lr -> sr that runs an exported file by its own engine."""
+    if path.suffix == ".onnx":
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return lambda lr: session.run(None, {session.get_inputs()[0].name: lr})[0]
+    if path.suffix == ".tflite":
+        run = interpreter.Interpreter(str(path)).get_signature_runner()
+        return lambda lr: run(**dict.fromkeys(run.get_input_details(), lr))["output_0"]
+    loaded = tf.saved_model.load(str(path))
+    return lambda lr: loaded.serve(lr).numpy()
 
 
 @pytest.fixture(scope="module")
 def engines(exported):
-    return {ending: export.open_exported(exported[0] / f"Mein Netz{ending}") for ending in export.FORMATS}
+    return {ending: opened(exported[0] / f"Mein Netz{ending}") for ending in export.FORMATS}
 
 
-def test_the_command_writes_every_format_and_compares_it_with_keras(exported):
+def test_the_command_writes_every_format(exported):
     folder, lines = exported
     assert {path.name for path in folder.iterdir()} == {f"Mein Netz{ending}" for ending in export.FORMATS}
-    assert [line.split(":")[0] for line in lines] == [
-        f"My Drive/Übung 1/Mein Netz{ending}" for ending in export.FORMATS
-    ]
-    differences = [float(re.search(r"by (\S+) at most", line)[1]) for line in lines]
-    assert max(differences) < 1e-5
-    assert min(differences[:2]) > 0  # other engines: equal to the last bit would mean that Keras itself was measured
+    assert lines == [f"written: My Drive/Übung 1/Mein Netz{ending}" for ending in export.FORMATS]
 
 
 def test_nothing_is_overwritten(exported, light):
@@ -81,10 +85,6 @@ def test_every_file_takes_any_size_and_count_and_nothing_but_images(engines, lig
         assert sr.shape == (shape[0], 4 * shape[1], 4 * shape[2], 3) and sr.dtype == np.float32
         assert sr.min() >= 0 and sr.max() <= 1
         assert np.abs(sr - light(lr).numpy()).max() < 1e-5
-    np.testing.assert_array_equal(engines[format](LR.astype("float64")), engines[format](LR))
-    for wrong in (255 * LR, data.to_uint8(LR), LR[0], LR[:, :7], LR[..., :1], LR[:0], LR * np.nan):
-        with pytest.raises(ValueError, match="expected|no pixels"):
-            engines[format](wrong)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def mixed():
 def test_every_kind_of_layer_survives_and_computes_in_float32(mixed, tmp_path, format):
     assert any(layer.compute_dtype == "bfloat16" for layer in mixed.layers)
     path = export.save(mixed, tmp_path / f"mixed{format}")
-    sr = export.open_exported(path)(LR)
+    sr = opened(path)(LR)
     assert np.abs(sr - models.recast(mixed, "float32")(LR).numpy()).max() < 1e-4
     assert np.abs(sr - mixed(LR).numpy()).max() > 1e-4  # bfloat16's own rounding, which the file is free of
 
@@ -128,9 +128,6 @@ def test_bad_arguments_say_what_is_wanted(mixed, tmp_path):
     for name in ("model", "model.pb", "onnx"):
         with pytest.raises(ValueError, match=f"'{name}'; let it end with one of .onnx, "):
             export.save(mixed, tmp_path / name)
-    for name in ("nowhere.onnx", "nowhere.tflite", "nowhere"):
-        with pytest.raises(Exception, match="nowhere"):
-            export.open_exported(tmp_path / name)
 
 
 @pytest.mark.parametrize("format", export.FORMATS)
@@ -150,11 +147,8 @@ def test_a_full_disk_or_an_interruption_leaves_nothing(light, tmp_path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_package_says_what_to_install(exported, mixed, tmp_path, monkeypatch):
-    for name in [*PACKAGES, *(name for name in sys.modules if name.split(".")[0] in PACKAGES)]:
+def test_a_missing_package_is_named(mixed, tmp_path, monkeypatch):
+    for name in ["tf2onnx", *(name for name in sys.modules if name.startswith("tf2onnx."))]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(OSError, match="cannot write .*new.onnx .*tf2onnx"):
         export.save(mixed, tmp_path / "new.onnx")
-    for ending, package in ((".onnx", "onnxruntime"), (".tflite", "ai_edge_litert")):
-        with pytest.raises(ImportError, match=package):
-            export.open_exported(exported[0] / f"Mein Netz{ending}")

@@ -5,11 +5,9 @@ import fractions
 import numpy as np
 
 from srlib import losses
-from srlib.runtime import load_tensorflow
+from srlib.backend import keras, tf
 
-tf = load_tensorflow()
-import keras
-from keras import ops
+ops = keras.ops
 
 
 def search(values, grid):
