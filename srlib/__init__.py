@@ -3,7 +3,7 @@ r"""Face super-resolution with GANs: the small package behind the notebooks.
 Import the module you need: `from srlib import data, models`. To read it, begin with data, models, losses, training and
 metrics: the lesson. The other modules serve them. Imports go one way: commands, exercises and widgets may use
 everything; then recipes, training, callbacks, checkpoints and inference, pretrained, models and metrics and plotting,
-losses, vgg and datasets, photos, data, backend, runtime, each only what stands behind it. `tests/test_house.py` holds that.
+losses, vgg and datasets, photos, data, backend, runtime, each only what stands behind it: `tests/test_house.py`.
 
 To change something, edit one place and run its test:
 
@@ -13,7 +13,7 @@ To change something, edit one place and run its test:
 - a metric: metrics.py, and METRICS in commands/evaluate.py; `pytest tests/test_metrics.py`, then `srlib evaluate`
 - an exercise: exercises/cNN.py, its answer in tests/exercises; `pytest tests/exercises`
 - a data source: datasets.py; `pytest tests/test_datasets.py`
-- a command: a module in commands/ with OPTIONS and `main`, a line in commands/__init__.py; `pytest tests/commands`
+- a command: a module in commands/ with OPTIONS and `main`, its line in `COMMANDS` there; `pytest tests/commands`
 - a figure: plotting.py or widgets.py; `pytest tests/test_plotting.py`
 
 The repository's address is a placeholder that nobody can register, until there is one. To set it everywhere:

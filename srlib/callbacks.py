@@ -120,22 +120,13 @@ class Saving(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if self.history.ends(batch):
-            write_history(self.folder / "history.csv", self.history.rows)
+            try:
+                pretrained.write_rows(self.folder / "history.csv", self.history.rows)
+            except OSError as error:  # training goes on: the next lap writes all rows again
+                runtime.say(f"cannot write history.csv now ({error}); is it open in another program?")
             checkpoints.save(self.folder, self.model, self.history.step(batch), self.order, self.keep)
             with runtime.replacing(self.folder / "ema.keras") as partial:
                 self.model.ema.save(partial)
-
-
-def write_history(path, rows):
-    """Write a history as CSV.
-
-    Where the file cannot be written, for example because a spreadsheet has it open, that is said, and training goes on:
-    the next lap writes all rows again.
-    """
-    try:
-        pretrained.write_rows(path, rows)
-    except OSError as error:
-        runtime.say(f"cannot write {path} now ({error}); is it open in another program? The next report tries again")
 
 
 class Snapshots(keras.callbacks.Callback):

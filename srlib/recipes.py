@@ -163,8 +163,8 @@ def claim(name, folder, recipe, photos, seed):
         "start_sha256": recipe.start and pretrained.digest(recipe.start),
         **dataclasses.asdict(recipe),
     }
-    theirs = json.loads(note.read_text(encoding="utf-8")) if note.exists() else mine
-    theirs = {field.name: field.default for field in dataclasses.fields(Recipe)} | theirs
+    defaults = {field.name: field.default for field in dataclasses.fields(Recipe)}
+    theirs = defaults | json.loads(note.read_text(encoding="utf-8")) if note.exists() else mine
     differ = [f"{key} was {theirs.get(key)}, now {now}" for key, now in mine.items() if theirs.get(key) != now]
     if differ:
         raise ValueError(

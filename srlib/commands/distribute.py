@@ -61,8 +61,10 @@ def watched(seconds, when):
         tf.errors.AbortedError,
         tf.errors.CancelledError,
     ) as error:
-        reason = error.message.rpartition("aborted by: ")[2].partition("\n")[0][:160]
-        runtime.say(f"lost another worker {when} ({reason}); start all again: they go on from the last checkpoint")
+        runtime.say(
+            f"lost another worker {when} ({error.message.rpartition('aborted by: ')[2].partition(chr(10))[0][:160]}); "
+            "start all again: they go on from the last checkpoint"
+        )
         os._exit(3)  # threads of TensorFlow wait for the lost one, and cannot be interrupted
     finally:
         faulthandler.cancel_dump_traceback_later()

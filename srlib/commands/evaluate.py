@@ -155,8 +155,9 @@ def faces(pixels, results):
     images = data.to_float(pixels)
     luma, powers = metrics.luma(images), map(metrics.power_spectrum, images)
     sharpness = [metrics.fine_powers(power, power, 16)[0].mean() for power in powers]
-    columns = {"brightness": luma.mean(axis=(1, 2, 3)), "contrast": luma.std(axis=(1, 2, 3))}
-    columns = {name: column.round(4) for name, column in columns.items()} | {"sharpness": np.log10(sharpness).round(3)}
+    axes = (1, 2, 3)
+    columns = {"brightness": luma.mean(axes).round(4), "contrast": luma.std(axes).round(4)}
+    columns |= {"sharpness": np.log10(sharpness).round(3)}
     judged = {"turn": results["bicubic"]["turn"].round(3)} if "turn" in results["bicubic"] else {}
     columns |= judged | {name: scores["psnr"].round(2) for name, scores in results.items()}
     columns |= {f"{name} identity": scores["identity"].round(3) for name, scores in results.items() if judged}
