@@ -2,16 +2,18 @@ r"""Face super-resolution with GANs: the small package behind the notebooks.
 
 Import the module you need: `from srlib import data, models`. To read it, begin with data, models, losses, training and
 metrics: the lesson. The other modules serve them. Imports go one way: commands, exercises and widgets may use
-everything; then recipes, training, callbacks, checkpoints and inference, pretrained, models and metrics and plotting,
-losses, vgg and datasets, photos, data, backend, runtime, each only what stands behind it: `tests/test_house.py`.
+everything; then recipes, training, callbacks, checkpoints and inference, pretrained, models and metrics and judges and
+plotting, losses, vgg and datasets, photos, data, backend, runtime, each only what stands behind it (test_house).
 
 To change something, edit one place and run its test:
 
-- a loss: losses.py, and its weight in training.py and recipes.py; `pytest tests/test_losses.py tests/test_training.py`
-- a network: models.py, GENERATORS or recipes.DISCRIMINATORS; `pytest tests/test_models.py`
-- how a network is trained: RECIPES in recipes.py; `pytest tests/test_recipes.py`, then `srlib train NAME --ship`
+- a loss of pixels: losses.py, LOSSES in recipes.py; another term: losses.py, GANTrainer, and its weight in recipes.py;
+  `pytest tests/test_losses.py tests/test_training.py tests/test_recipes.py`
+- a network: models.py, GENERATORS or recipes.DISCRIMINATORS, RECIPES; `pytest tests/test_models.py` and test_recipes
+- how a network is trained: RECIPES in recipes.py; `pytest tests/test_recipes.py`, then `srlib train NAME --ship`,
+  `srlib evaluate --folder srlib/weights`, tests/portraits.csv and the tables of the model card
 - a metric: metrics.py, and METRICS in commands/evaluate.py; `pytest tests/test_metrics.py`, then `srlib evaluate`
-- an exercise: exercises/cNN.py, its answer in tests/exercises; `pytest tests/exercises`
+- an exercise: its cells in the chapter, exercises/cNN.py, its answers in tests/exercises; `pytest tests/exercises`
 - a data source: datasets.py; `pytest tests/test_datasets.py`
 - a command: a module in commands/ with OPTIONS and `main`, its line in `COMMANDS` there; `pytest tests/commands`
 - a figure: plotting.py or widgets.py; `pytest tests/test_plotting.py`

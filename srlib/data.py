@@ -57,7 +57,8 @@ def resize(images, size, kernel="bicubic", antialias=True):
     """Resize images to `size` = (height, width), first the rows, then the columns.
 
     images: float32 (H, W, C) or (N, H, W, C). kernel: one of `KERNELS`. Returns float32 of the same
-    rank, not clipped: bicubic and Lanczos can leave [0, 1] beside a sharp edge. Raises `ValueError`.
+    rank, not clipped: bicubic and Lanczos can leave [0, 1] beside a sharp edge. Raises `ValueError` for another kernel
+    or rank.
     """
     if kernel not in KERNELS:
         raise ValueError(f"kernel is {kernel!r}; it must be one of {', '.join(KERNELS)}")
@@ -74,7 +75,7 @@ def resize(images, size, kernel="bicubic", antialias=True):
 
 
 def quantise(images):
-    """Round to the 256 levels that an 8-bit file can hold; float32 in [0, 1], clipped."""
+    """Round to the 256 levels that an 8-bit file can hold: floats of any shape -> float32 in [0, 1], clipped."""
     return np.rint(np.clip(images, 0, 1) * 255).astype("float32") / np.float32(255)
 
 
@@ -95,7 +96,11 @@ def degrade(hr):
 
 
 def upscale(lr, kernel="bicubic"):
-    """Enlarge 4x with a classical kernel: the baselines. lr and result: float32 in [0, 1]."""
+    """Enlarge 4x with a classical kernel: the baselines.
+
+    lr: float32 in [0, 1], (h, w, 3) or (N, h, w, 3); returns (..., 4h, 4w, 3), clipped. Raises `ValueError` for another
+    range, shape or kernel.
+    """
     lr = check_images(lr, "lr")
     height, width = lr.shape[-3:-1]
     return np.clip(resize(lr, (height * SCALE, width * SCALE), kernel), 0, 1)
@@ -150,7 +155,7 @@ def to_uint8(images):
 
 
 def pairs(pixels):
-    """uint8 HR images (N, H, W, 3) -> (lr, hr), both float32 in [0, 1]."""
+    """uint8 HR images (N, H, W, 3) -> (lr, hr), float32 in [0, 1]; raises `ValueError` as `to_float` and `degrade`."""
     hr = to_float(pixels)
     return degrade(hr), hr
 
@@ -164,7 +169,8 @@ def epoch_order(count, epoch, seed=0):
 def batch_at(pixels, step, batch, seed=0, flip=True, patch=HR_SIZE):
     """The training batch of one step, as a pure function of (seed, step): (lr, hr), float32 in [0, 1].
 
-    pixels: uint8 (N, 128, 128, 3). Every epoch visits each image once, in a new order; half of the
+    pixels: uint8 (N, 128, 128, 3). lr: (batch, patch / 4, patch / 4, 3); hr: (batch, patch, patch, 3).
+    Every epoch visits each image once, in a new order; half of the
     images are mirrored. patch: side of a random HR crop, a multiple of 4 (128: the whole face),
     whose corner may be any pixel.
     Because nothing depends on earlier calls, a training resumes at any step with the same batches.

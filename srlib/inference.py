@@ -66,7 +66,8 @@ def receptive_radius(model):
 
 
 def predict_tiles(model, image, side=192):
-    """Upscale one image of any size in tiles, in bounded memory; yields (y, x, sr tile), LR position of its corner.
+    """Upscale one image of any size in tiles, in bounded memory; yields (y, x, sr tile): the LR position of its corner,
+    and float32 in [0, 1].
 
     image: uint8 or float32 in [0, 1], (h, w, 3). side: of a tile, in LR pixels; the tile that the network sees
     is larger by the network's `receptive_radius` on every side, as far as the image goes, so that a kept pixel never

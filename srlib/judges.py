@@ -59,7 +59,7 @@ def look(pixels, box):
 
 
 def distances(reference, result):
-    """Identity distance and landmark distance of two views of one face, of `look`.
+    """Identity distance and landmark distance, two floats, of two views of one face, of `look`.
 
     The first is the Euclidean distance of the descriptors; below 0.6 dlib calls it the same person. The second is the
     mean distance of the landmarks in HR pixels. Both are 0 for equal images.

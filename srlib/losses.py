@@ -1,6 +1,6 @@
 """Loss terms for super-resolution, and how they are weighed. Taught in chapter 03.
 
-Images: float32 (N, H, W, 3) in [0, 1]; every loss is a scalar.
+Images: float32 (N, H, W, 3) in [0, 1]; every loss is a scalar, `feature_distances` are one number an image.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ def lattice_loss(hr, sr, period=4, cells=4):
     windows of `cells` x `cells` cells, where texture averages out and a grid does not; the loss is the mean
     absolute deviation of the phases from their common mean. hr, sr: (N, H, W, 3), H and W multiples of `period`; both
     have their lattice begin at the upper left pixel, and what lies beyond the last whole window is not looked at.
-    Raises `ValueError` for images smaller than a window.
+    Raises `ValueError` for images smaller than a window. Taught in chapter 04.
     """
     if min(hr.shape[1], hr.shape[2]) < period * cells:
         raise ValueError(
@@ -63,7 +63,7 @@ def spectral_loss(hr, sr, above=0.2):
     After Durall et al. (2020, section 3.2), who compare rings; here each direction counts, because a pattern that a
     network lays over every face stands at a few of them. hr, sr: (N, H, W, 3) of known size. above: of the frequencies
     that count, in periods per pixel; an input of a quarter of the size can hold 0.125. One batch says little about one
-    face: the term is blind to where in the image, and in which face, the power is.
+    face: the term is blind to where in the image, and in which face, the power is. Taught in chapter 04.
     """
     ky, kx = (np.fft.fftfreq(side) for side in hr.shape[1:3])
     fine = np.hypot(ky[:, None], kx) > above
@@ -122,7 +122,8 @@ def perceptual_loss(features, hr, sr):
 def pixel_gradients(terms, sr):
     """The gradient of each loss term with respect to the SR pixels: a dict of float32 arrays, shaped like sr.
 
-    terms: dict name -> function of sr that returns a scalar. sr: float32 (N, H, W, 3).
+    terms: dict name -> function of sr that returns a scalar. sr: float32 (N, H, W, 3). Raises `AttributeError` for a
+    term that does not depend on sr.
     """
     sr, gradients = tf.constant(sr), {}
     for name, term in terms.items():
@@ -141,8 +142,8 @@ def gradient_norms(gradients):
 def balance(norms, shares):
     """Weights under which each term pulls at the pixels with its share; the first term's weight is 1.
 
-    norms: of `gradient_norms`. shares: dict name -> positive number, in any unit.
-    Raises `ValueError` for a term without a gradient, which no weight can give a share.
+    norms: of `gradient_norms`. shares: dict name -> positive number, in any unit. Raises `KeyError` for an unknown
+    name, and `ValueError` for a term without a gradient, which no weight can give a share.
     """
     for name in shares:
         if not (np.isfinite(norms[name]) and norms[name] > 0):

@@ -24,7 +24,10 @@ def luma(images):
 
 
 def checked_pair(reference, result, channel, shave):
-    """Validate a pair, round it to 8 bits, take the channel, cut the border; returns two float32 arrays in [0, 1]."""
+    """Validate a pair, round it to 8 bits, take the channel, cut the border; returns two float32 arrays in [0, 1].
+
+    reference, result: (N, H, W, 3) in [0, 1]. Raises `ValueError` for unlike shapes, another range, channel or shave.
+    """
     reference, result = data.check_images(reference, "reference"), data.check_images(result, "result")
     if reference.ndim != 4 or reference.shape != result.shape:
         raise ValueError(f"reference {reference.shape} and result {result.shape} must both be (N, H, W, 3), and equal")
@@ -65,7 +68,7 @@ def ssim(reference, result, channel="rgb", shave=0):
 
 
 def ssim_map(x, y):
-    """SSIM of every window of one image pair, before the mean: (H, W, C) -> (H - 10, W - 10, C)."""
+    """SSIM of every window of one image pair in [0, 1], before the mean: (H, W, C) -> (H - 10, W - 10, C)."""
     c1, c2 = 0.01**2, 0.03**2
     mean_x, mean_y = local_mean(x), local_mean(y)
     var_x, var_y = local_mean(x * x) - mean_x**2, local_mean(y * y) - mean_y**2
@@ -75,7 +78,7 @@ def ssim_map(x, y):
 
 
 def local_mean(image):
-    """Gaussian-weighted mean of every 11x11 window that lies inside the image, one axis after the other."""
+    """Gaussian-weighted mean of every 11x11 window inside an image, one axis after the other: (H - 10, W - 10, C)."""
     offsets = np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1)
     window = np.exp(-(offsets**2) / (2 * SSIM_SIGMA**2))
     window /= window.sum()
@@ -97,7 +100,8 @@ def feature_distance(reference, result, features, batch=20):
     """Distance of channel-normalised VGG features, see `losses.feature_distances`; 0 for equal images.
 
     Summed over channels and taps, averaged over positions: LPIPS (Zhang et al. 2018, eq. 1) without its learned heads,
-    so it is not LPIPS. features: the model of `vgg.features`; numbers from different models do not compare.
+    so it is not LPIPS. features: the model of `vgg.features`; numbers from different models do not compare. Raises
+    `ValueError` as `psnr`.
     """
     from . import losses
 
@@ -116,7 +120,8 @@ def frechet_distance(reference, result):
     decomposition of the centred vectors, the last trace is the sum of the singular values of R1 R2^T: no matrix
     root is taken and nothing has to be clipped. reference: (N, D), result: (M, D), N and M at least 2; returns a
     float, at least 0 up to rounding. The estimate is too large, by an amount that falls like 1 / N: compare it
-    with the distance of two sets of real images. With VGG features it is not FID, whose network is Inception.
+    with the distance of two sets of real images. With VGG features it is not FID, whose network is Inception. Raises
+    `ValueError` for other shapes.
     """
     sets = [np.asarray(vectors, "float64") for vectors in (reference, result)]
     if any(vectors.ndim != 2 or len(vectors) < 2 for vectors in sets) or sets[0].shape[1] != sets[1].shape[1]:
@@ -143,13 +148,13 @@ def power_spectrum(images):
 
 
 def smooth_spectrum(power):
-    """Mean over 3x3 neighbouring frequencies; a spectrum is periodic, so its edges meet."""
+    """Mean of a spectrum, (H, W), over 3x3 neighbouring frequencies; it is periodic, so its edges meet."""
     shifts = [(ky, kx) for ky in (-1, 0, 1) for kx in (-1, 0, 1)]
     return sum(np.roll(power, shift, (0, 1)) for shift in shifts) / len(shifts)
 
 
 def fine_powers(reference, result, above):
-    """The powers of two spectra at their fine frequencies, (K,) each, and the frequencies (ky, kx), (K, 2).
+    """The powers of two spectra, (H, W), at their fine frequencies, (K,) each, and the frequencies (ky, kx), (K, 2).
 
     Fine are those of a radius of more than `above` and at most H / 2 periods per image. Raises `ValueError` if there
     are none, and for unlike sizes.

@@ -260,7 +260,7 @@ def dcgan_discriminator(published=False):
     LeakyReLU follows the first convolution only: five more were created and never added, and none was made for the
     dense layer. Between the last BatchNormalization and the logit then stand only a mean and an affine map, so the mean
     logit of a training batch does not depend on its images (chapter 02). The DCGAN ends in a sigmoid, which here is
-    part of the loss.
+    part of the loss. Returns logits (N, 1).
     """
 
     def activation(x):
@@ -280,7 +280,7 @@ def srgan_discriminator(filters=64):
     """SRGAN's discriminator (Ledig et al. 2017, figure 4), with global average pooling.
 
     The paper flattens its last feature map into a dense layer of 1,024 units (33.6 M weights for 128x128
-    images, and a fixed image size); we average over positions first.
+    images, and a fixed image size); we average over positions first. Returns logits (N, 1).
     """
     inputs = keras.Input((None, None, 3), name="image")
     x = layers.LeakyReLU(0.2)(conv(filters)(layers.Rescaling(2.0, -1.0)(inputs)))

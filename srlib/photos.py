@@ -118,7 +118,8 @@ def find_faces(photo):
 
     photo: uint8 (H, W, 3). scikit-image's cascade of local binary patterns (after Viola and Jones 2001) finds a tight
     square; ours is framed like CelebA's crop: 1.73 times as wide, its middle .15 of the tight square higher, as
-    measured on aligned CelebA images. Returns an empty list where there is none. Taught in chapter 00.
+    measured on aligned CelebA images. Returns an empty list where there is none. Raises `ValueError` for
+    another shape or dtype. Taught in chapter 00.
     """
     import skimage.data
     from skimage.feature import Cascade
@@ -144,7 +145,8 @@ def find_faces(photo):
 def cut_face(photo):
     """The largest face of a photo that `find_faces` finds, as `face_crop` cuts it; without one, the central square.
 
-    photo: uint8 (H, W, 3), or the path of an image file. Returns uint8 (128, 128, 3).
+    photo: uint8 (H, W, 3), or the path of an image file. Returns uint8 (128, 128, 3). Raises what `read_image` and
+    `face_crop` raise.
     """
     photo = photo if isinstance(photo, np.ndarray) else read_image(photo)
     boxes = [box for box in find_faces(photo) if box[2] - box[0] >= data.HR_SIZE]

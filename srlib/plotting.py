@@ -161,7 +161,10 @@ def details(rows, columns, caption=""):
 
 
 def difference(reference, result, gain=4.0):
-    """Signed error map for display: grey is equal, lighter means the result is brighter. gain: amplification."""
+    """Signed error map for display: grey is equal, lighter means the result is brighter. gain: amplification.
+
+    Returns float32 in [0, 1], (H, W, 3). Raises `ValueError` for an image of another shape.
+    """
     before, after = (displayable(image) / np.float32(255) for image in (reference, result))
     return np.clip(0.5 + gain * (after - before), 0, 1)
 
@@ -170,7 +173,7 @@ def spectra(powers, caption="", limits=(-25, 35), cmap="magma"):
     """Pictures of power spectra in dB, a square of pixels for each frequency, none averaged; returns a `Picture`.
 
     powers: dict name -> (H, H) of `metrics.power_spectrum`, or ratios of such; those in dB suit `limits=(-15, 15),
-    cmap="RdBu_r"`. What places and colours mean is added to the caption.
+    cmap="RdBu_r"`. What places and colours mean is added to the caption. Raises `ValueError` as `strip` does.
     """
     low, high = limits
     decibels = [10 * np.log10(np.maximum(power, 1e-12)) for power in powers.values()]

@@ -26,8 +26,11 @@ def names():
 
 
 def info(name):
-    """What is known of a network, shipped or in the folder of a training: parameters, recipe, cost, machine; a dict."""
-    index, own = _index(), pathlib.Path(name, "entry.json")
+    """What is known of a network, shipped or in the folder of a training: parameters, recipe, cost, machine; a dict.
+
+    Raises `ValueError` for an unknown one.
+    """
+    index, own = _index(), pathlib.Path(name).expanduser() / "entry.json"
     if name not in index and own.is_file():
         return json.loads(own.read_text(encoding="utf-8"))
     if name not in index:
@@ -54,7 +57,7 @@ def path_of(name):
 
 
 def digest(name):
-    """The SHA-256 of what `load` reads."""
+    """The SHA-256 of what `load` reads; raises `ValueError` as `load`."""
     return hashlib.sha256(path_of(name).read_bytes()).hexdigest()
 
 
@@ -81,7 +84,10 @@ def load(name, precision="float32"):
 
 
 def history(name):
-    """The logged training of a network: dict of lists, one entry per 50 steps (means; None where not measured)."""
+    """The logged training of a network: dict of lists, one entry per 50 steps (means; None where not measured).
+
+    Raises `FileNotFoundError` for a network that is not shipped.
+    """
     return columns(read_rows(FOLDER / f"{name}.history.csv"))
 
 
@@ -112,8 +118,8 @@ def save(name, weights, entry, log, folder=FOLDER, snapshots=None):
         with runtime.replacing(folder / f"{name}.snapshots.png") as partial:
             Image.fromarray(strip).save(partial, optimize=True)
         entry = {**entry, "snapshots": list(snapshots)}
-    digest = hashlib.sha256((folder / f"{name}.npz").read_bytes()).hexdigest()
-    index = _index(folder) | {name: {"file": f"{name}.npz", "sha256": digest, **entry}}
+    checksum = hashlib.sha256((folder / f"{name}.npz").read_bytes()).hexdigest()
+    index = _index(folder) | {name: {"file": f"{name}.npz", "sha256": checksum, **entry}}
     with runtime.replacing(folder / "index.json") as partial:
         partial.write_text(json.dumps(index, indent=1) + "\n", newline="\n")
 
@@ -176,6 +182,7 @@ def columns(rows):
 
 
 def number(field):
+    """A field of a CSV file as a number, where it is one; None for an empty one."""
     try:
         return float(field)
     except ValueError:

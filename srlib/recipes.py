@@ -24,9 +24,9 @@ class Recipe:
     schedule: str = "cosine"  # of the generator's learning rate: a key of SCHEDULES
     beta_1: float = 0.9  # of the generator's Adam
     beta_2: float = 0.99
-    loss: str = "l1"
+    loss: str = "l1"  # a key of LOSSES
     start: str | None = None  # weights to start from, as in `pretrained.load`
-    discriminator: str | None = None
+    discriminator: str | None = None  # a key of DISCRIMINATORS
     d_optimizer: str = "adam"  # a key of D_OPTIMIZERS
     d_learning_rate: float | None = None  # constant; None: learning_rate
     label_smoothing: float = 0.0
@@ -39,6 +39,7 @@ class Recipe:
     relativistic: bool = False
 
 
+LOSSES = {"l1": losses.l1_loss, "mse": losses.mse_loss}  # of pixels
 SCHEDULES = {
     "cosine": lambda recipe: training.cosine_schedule(recipe.learning_rate, recipe.steps),
     "constant": lambda recipe: recipe.learning_rate,
@@ -99,6 +100,10 @@ EVERY = 250  # steps between two checkpoints
 SNAPSHOTS = (0.005, 0.02, 0.1, 0.3, 1.0)  # shares of a training at which the bundled portraits are enlarged
 
 
+CHOICES = {"loss": LOSSES, "schedule": SCHEDULES, "d_optimizer": D_OPTIMIZERS, "discriminator": DISCRIMINATORS}
+READ = {int: int, float: float, float | None: float, bool: {"True": True, "False": False}.__getitem__}  # by type
+
+
 def changed(recipe, words):
     """A recipe with some fields changed. words: a list of "key=value"; raises `ValueError` that lists what there is."""
     changes, types = {}, {field.name: field.type for field in dataclasses.fields(Recipe)}
@@ -108,16 +113,12 @@ def changed(recipe, words):
             raise ValueError(
                 f"{word!r} changes nothing in a recipe; expected key=value, with a key of: {', '.join(types)}"
             )
+        if value not in CHOICES.get(key, [value]):
+            raise ValueError(f"{word!r}: expected one of {', '.join(CHOICES[key])}")
         try:
-            changes[key] = (
-                value == "True"
-                if types[key] is bool
-                else value
-                if "str" in str(types[key])
-                else (int if types[key] is int else float)(value)
-            )
-        except ValueError:
-            raise ValueError(f"{word!r}: expected a number") from None
+            changes[key] = READ.get(types[key], str)(value)
+        except (ValueError, KeyError):
+            raise ValueError(f"{word!r}: expected a number, or True or False") from None
     recipe = dataclasses.replace(recipe, **changes)
     if min(recipe.steps, recipe.batch) < 1:
         raise ValueError(f"steps is {recipe.steps} and batch {recipe.batch}; both must be at least 1")
@@ -133,7 +134,7 @@ def build_trainer(name, recipe, precision=None, seed=0):
         generator = models.GENERATORS[name]()
         if recipe.start:
             generator.set_weights(pretrained.load(recipe.start).get_weights())
-        loss = {"l1": losses.l1_loss, "mse": losses.mse_loss}[recipe.loss]
+        loss = LOSSES[recipe.loss]
         optimizer = keras.optimizers.Adam(SCHEDULES[recipe.schedule](recipe), recipe.beta_1, recipe.beta_2)
         if recipe.discriminator is None:
             trainer = training.PixelTrainer(generator, loss)
@@ -142,8 +143,9 @@ def build_trainer(name, recipe, precision=None, seed=0):
         features = vgg.features() if recipe.perceptual else None
         trainer = training.GANTrainer(
             generator, DISCRIMINATORS[recipe.discriminator](), features, loss,
-            recipe.pixel, recipe.perceptual, recipe.adversarial, recipe.lattice, recipe.spectral,
-            recipe.window, recipe.relativistic, recipe.label_smoothing, seed=seed,
+            pixel=recipe.pixel, perceptual=recipe.perceptual, adversarial=recipe.adversarial, lattice=recipe.lattice,
+            spectral=recipe.spectral, window=recipe.window, relativistic=recipe.relativistic,
+            label_smoothing=recipe.label_smoothing, seed=seed,
         )  # fmt: skip
         trainer.compile(optimizer, D_OPTIMIZERS[recipe.d_optimizer](recipe.d_learning_rate or recipe.learning_rate))
         return trainer
@@ -200,7 +202,6 @@ def train(name, folder, recipe=None, photos=None, seed=0):
     )  # fmt: skip
     lr, hr = data.pairs(photos.val)
     bicubic, ours = metrics.psnr(hr, data.upscale(lr)), metrics.psnr(hr, inference.predict(trainer.ema, lr))
-    pace = [pace for pace in history["seconds"] if pace is not None]
     devices = f"{runtime.gpu_count()} GPU" if runtime.gpu_count() else f"{os.cpu_count()} CPU cores"
     entry = {
         "parameters": trainer.generator.count_params(),
@@ -212,7 +213,7 @@ def train(name, folder, recipe=None, photos=None, seed=0):
         "data": describe(photos),
         "images_seen": recipe.steps * recipe.batch,
         "hours": round(
-            float(np.median(pace)) * recipe.steps / 3600, 3
+            float(np.nanmedian(np.array(history["seconds"], float))) * recipe.steps / 3600, 3
         ),  # with validation and saving; a pause does not count
         "machine": f"{devices} ({runtime.hardware()[0]}), {runtime.best_precision()}",
         "val_psnr": round(float(ours.mean()), 3),

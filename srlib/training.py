@@ -69,8 +69,8 @@ def random_window(images, side, seed):
 def smooth_labels(logits, width, seed):
     """Labels for a discriminator's logits, one random number an image: (real, fake, real again for the generator).
 
-    Real ones lie in [1 - width, 1], fake ones in [0, width] (after Salimans et al. 2016, section 3.4, whose labels
-    are constants). seed: as in `random_window`. Each is float32 (N, 1, ...), of the rank of the logits. On several
+    width: from 0 to 1. Real ones lie in [1 - width, 1], fake ones in [0, width] (after Salimans et al. 2016,
+    section 3.4, whose labels are constants). seed: as in `random_window`. Each is float32 (N, 1, ...), of the rank of the logits. On several
     replicas of `tf.distribute`, each takes its rows of the global batch's labels.
     """
     count, context = tf.shape(logits)[0], tf.distribute.get_replica_context()
@@ -147,13 +147,14 @@ class DCGANTrainer(PixelTrainer):
         d_optimizer.build(self.discriminator.trainable_variables)
 
     def logits(self, real, fake):
-        """What the discriminator says of photos and of results, shown apart."""
+        """What the discriminator says of photos and of results, (N, H, W, 3) in [0, 1], shown apart: its logits."""
         return self.discriminator(real, training=True), self.discriminator(fake, training=True)
 
     def play(self, hr, sr):
         """Show the discriminator both images: the generator's loss terms by name, the discriminator's loss and beliefs.
 
-        The terms are not weighted yet. The beliefs, d_real and d_fake, are mean probabilities that a photo, and a
+        hr, sr: (N, H, W, 3) in [0, 1]. The terms, scalars, are not weighted yet. The beliefs, d_real and d_fake, are mean
+        probabilities that a photo, and a
         result, is a photo.
         """
         real, fake = self.logits(hr, sr)
@@ -225,7 +226,7 @@ def pull(trainer, lr, hr):
 
     Shares of the lengths of the weighted gradients with respect to the pixels (see `losses.balance`). Nothing is
     trained: what a forward pass changes, BatchNormalization's averages for example, is put back. trainer: a
-    `DCGANTrainer` or `GANTrainer`. lr, hr: float32 tensors. Taught in chapter 03.
+    `DCGANTrainer` or `GANTrainer`. lr, hr: float32 tensors in [0, 1], (N, h, w, 3) and (N, 4h, 4w, 3). Taught in 03.
     """
     changing = [*trainer.generator.non_trainable_variables, *trainer.discriminator.non_trainable_variables]
     before = [ops.copy(variable) for variable in changing]
@@ -240,7 +241,7 @@ def pull(trainer, lr, hr):
 
 
 class Pull(keras.callbacks.Callback):
-    """Every `every` steps of a game: who pulls at the SR pixels, as shares `pull_pixel`, ..."""
+    """Every `every` steps of a game: who pulls at the SR pixels, as shares `pull_pixel`, ...; pixels: uint8 faces."""
 
     def __init__(self, pixels, every):
         super().__init__()
@@ -260,7 +261,8 @@ def fit(
 ):  # fmt: skip
     """Train for `steps` batches and return the history, a dict of lists with one entry a step.
 
-    trainer: a compiled `PixelTrainer` or `GANTrainer`, or a class of yours that has their `ema` and `state`.
+    trainer: a compiled `PixelTrainer`, `DCGANTrainer` or `GANTrainer`, or a class of yours that has their `generator`,
+    `ema` and `state`.
     pixels, val: uint8 HR images (N, 128, 128, 3). Every `every` steps: PSNR on `val` of the EMA generator (val_psnr)
     and of the one that is trained (val_psnr_raw), a report, and, with a `folder`, the history as `history.csv`, the
     EMA generator as `ema.keras`, and a checkpoint, of which the last `keep` stay. If `folder` holds one, training goes
@@ -272,8 +274,8 @@ def fit(
     it is saved; `OSError` if a checkpoint cannot be written, or another process trains in `folder`; `ValueError` for
     bad arguments, a foreign checkpoint, or a folder in which all are damaged. Taught in chapter 04.
     """
-    if not all(getattr(trainer, name, None) for name in ("optimizer", "ema", "state")):
-        raise ValueError(f"trainer is {trainer!r}; expected a compiled PixelTrainer or GANTrainer")
+    if not all(getattr(trainer, name, None) for name in ("optimizer", "ema", "generator", "state")):
+        raise ValueError(f"trainer is {trainer!r}; expected a compiled PixelTrainer, DCGANTrainer or GANTrainer")
     for name, value in {"steps": steps, "batch": batch, "every": every, "keep": keep}.items():
         if not isinstance(value, (int, np.integer)) or value < 1:
             raise ValueError(f"{name} is {value!r}; expected a whole number, at least 1")
@@ -293,10 +295,13 @@ def fit(
 
 def own_callbacks(history, order, val, folder, keep, verbose):
     """The callbacks of `fit`, in the order in which they have to hear of a step."""
-    own = [Guard(history, folder), history, *([Report(history, order["batch"])] if verbose else [])]
-    if val is not None:
-        own.insert(1, Validation(history, val))
-    return own + ([Saving(history, folder, order, keep)] if folder else [])
+    return [
+        Guard(history, folder),
+        *([Validation(history, val)] if val is not None else []),
+        history,
+        *([Report(history, order["batch"])] if verbose else []),
+        *([Saving(history, folder, order, keep)] if folder else []),
+    ]
 
 
 __getattr__ = runtime.renamed(

@@ -15,7 +15,10 @@ from . import photos, plotting
 
 
 def slider(before, after, labels=("before", "after"), caption="", width=384):
-    """A before/after slider: drag to move the white border between two images of one shape; returns the widget."""
+    """A before/after slider: drag to move the white border between two images; returns the widget.
+
+    before, after: as in `plotting.strip`, of one width or one an integer multiple of the other; else `ValueError`.
+    """
     images = plotting.one_size([before, after])
     left, right = (np.asarray(plotting.enlarged(image, -(-width // image.width))) for image in images)
     view = ipywidgets.Image(format="png")

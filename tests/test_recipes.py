@@ -40,6 +40,8 @@ def test_a_recipe_reaches_its_trainer():
         ("stops=4", "changes nothing in a recipe.*steps, batch"),
         ("steps", "changes nothing"),
         ("steps=many", "'steps=many': expected a number"),
+        ("relativistic=true", "'relativistic=true': expected .* True or False"),
+        ("loss=huber", "'loss=huber': expected one of l1, mse"),
         ("batch=0", "batch 0"),
         ("steps=-1", "steps is -1"),
     ],
@@ -47,6 +49,11 @@ def test_a_recipe_reaches_its_trainer():
 def test_a_change_of_a_recipe_that_is_none(word, said):
     with pytest.raises(ValueError, match=said):
         recipes.changed(recipes.RECIPES["dcgan"], [word])
+
+
+def test_the_shipped_networks_were_trained_by_their_recipes():
+    for name in pretrained.names():
+        assert recipes.Recipe(**pretrained.info(name)["recipe"]) == recipes.RECIPES[name], name
 
 
 def test_a_changed_recipe():

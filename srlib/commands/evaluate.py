@@ -10,7 +10,7 @@ import numpy as np
 from .. import data, datasets, inference, judges, losses, metrics, models, pretrained, runtime, vgg
 from ..backend import tf
 
-SHOWN = {  # in printed tables: title and digits
+METRICS = {  # what is averaged and compared, in the order of printed tables: title and digits
     "psnr": ("RGB dB", 2),
     "psnr_y": ("Y dB", 2),
     "ssim": ("SSIM", 3),
@@ -103,7 +103,7 @@ def benchmark(pixels, features, results, sources=None):
     pixels: uint8 (N, 128, 128, 3). features: the model of `vgg.features`, or None. results: of `scores`, for both.
     sources: dict method -> folder of its training, for those that are not shipped.
     """
-    present, rows = [key for key in (*SHOWN, "ssim_y") if key in results["bicubic"]], []
+    present, rows = [key for key in (*METRICS, "ssim_y") if key in results["bicubic"]], []
     for name, columns in results.items():
         row = {"method": name, "n": len(pixels), "infinite": int(np.isinf(columns["psnr"]).sum())}
         for metric in present:
@@ -221,7 +221,7 @@ def markdown_table(rows):
     for row in rows:
         quality = {
             title: f"{row[metric]:.{digits}f}" + ("~" if row[f"{metric}_ties"] else " ")
-            for metric, (title, digits) in SHOWN.items()
+            for metric, (title, digits) in METRICS.items()
             if metric in row
         }
         lines.append(
