@@ -170,9 +170,8 @@ def batch_at(pixels, step, batch, seed=0, flip=True, patch=HR_SIZE):
     """The training batch of one step, as a pure function of (seed, step): (lr, hr), float32 in [0, 1].
 
     pixels: uint8 (N, 128, 128, 3). lr: (batch, patch / 4, patch / 4, 3); hr: (batch, patch, patch, 3).
-    Every epoch visits each image once, in a new order; half of the
-    images are mirrored. patch: side of a random HR crop, a multiple of 4 (128: the whole face),
-    whose corner may be any pixel.
+    Every epoch visits each image once, in a new order; half of the images are mirrored. patch: side of a random HR
+    crop, a multiple of 4 (128: the whole face), whose corner may be any pixel.
     Because nothing depends on earlier calls, a training resumes at any step with the same batches.
     """
     positions = step * batch + np.arange(batch)

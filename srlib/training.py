@@ -70,8 +70,8 @@ def smooth_labels(logits, width, seed):
     """Labels for a discriminator's logits, one random number an image: (real, fake, real again for the generator).
 
     width: from 0 to 1. Real ones lie in [1 - width, 1], fake ones in [0, width] (after Salimans et al. 2016,
-    section 3.4, whose labels are constants). seed: as in `random_window`. Each is float32 (N, 1, ...), of the rank of the logits. On several
-    replicas of `tf.distribute`, each takes its rows of the global batch's labels.
+    section 3.4, whose labels are constants). seed: as in `random_window`. Each is float32 (N, 1, ...), of the rank of
+    the logits. On several replicas of `tf.distribute`, each takes its rows of the global batch's labels.
     """
     count, context = tf.shape(logits)[0], tf.distribute.get_replica_context()
     shape = [3, count * context.num_replicas_in_sync, *[1] * (len(logits.shape) - 1)]
@@ -153,9 +153,8 @@ class DCGANTrainer(PixelTrainer):
     def play(self, hr, sr):
         """Show the discriminator both images: the generator's loss terms by name, the discriminator's loss and beliefs.
 
-        hr, sr: (N, H, W, 3) in [0, 1]. The terms, scalars, are not weighted yet. The beliefs, d_real and d_fake, are mean
-        probabilities that a photo, and a
-        result, is a photo.
+        hr, sr: (N, H, W, 3) in [0, 1]. The terms, scalars, are not weighted yet. The beliefs, d_real and d_fake, are
+        mean probabilities that a photo, and a result, is a photo.
         """
         real, fake = self.logits(hr, sr)
         step = ops.cast(self.optimizer.iterations, "int32")
