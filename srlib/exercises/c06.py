@@ -1,8 +1,9 @@
 """Checks of chapter 06, scaling out."""
 
-import numpy as np
-
+from .. import runtime
 from . import exercise, grade, numbers, require
+
+tf = runtime.load_tensorflow()
 
 
 @exercise
@@ -39,29 +40,39 @@ def rows(answer):
 
 @exercise
 def unequal(answer):
-    """global_gradient(gradients, counts) -> the global batch's gradient, from each replica's mean and its images."""
-    gradients = np.array([[1.0, -2.0], [4.0, 2.0], [0.0, 6.0]])
+    """share_gradients(optimizer, images, total) makes a replica with `images` of `total` apply its share."""
+
+    def step(images, total):
+        """How far one step of SGD with the learning rate 1 goes down the gradient (3, -1)."""
+        weight = tf.Variable([0.0, 0.0])
+        optimizer = tf.keras.optimizers.SGD(1.0)
+        answer(optimizer, images, total)
+        optimizer.apply([tf.constant([3.0, -1.0])], [weight])
+        return -weight.numpy()
+
     grade(
-        answer,
-        lambda gradients, counts: counts @ gradients / counts.sum(),
+        step,
+        lambda images, total: (3 * images / total, -images / total),
         [
             (
-                lambda gradients, counts: gradients.sum(axis=0),
-                "this is the sum, what Keras applies by itself; the global batch's loss is a mean",
+                lambda images, total: (3, -1),
+                "the optimizer applies the whole gradient as before: replace the dots, and assign your function to "
+                "optimizer.apply",
+            ),
+            (lambda images, total: (3 * images, -images), "right weights, but divide by the number of all images"),
+            (
+                lambda images, total: (3 / total, -1 / total),
+                "the mean of a replica stands for all of its images: multiply it by their number",
             ),
             (
-                lambda gradients, counts: gradients.mean(axis=0),
-                "the plain mean is right for equal shares only: the replica with 8 images counts twice",
+                lambda images, total: (3 / images, -1 / images),
+                "the gradient is a mean over the replica's images already; multiply by images / total",
             ),
-            (lambda gradients, counts: counts @ gradients, "right weights, but divide by the number of all images"),
-            (
-                lambda gradients, counts: counts @ gradients / len(counts),
-                "divide by the number of all images, 16, not by the number of replicas",
-            ),
+            (lambda images, total: (3 * total / images, -total / images), "upside down: it is images / total"),
         ],
-        *[(gradients, np.array(counts)) for counts in ((8, 4, 4), (5, 5, 5), (7, 6, 3))],
-        name="the gradient",
-        hint="weigh with the counts themselves",
+        *[(8, 16), (4, 16), (6, 15)],
+        name="the step",
+        hint="multiply each gradient by images / total",
     )
 
 

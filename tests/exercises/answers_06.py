@@ -10,9 +10,18 @@ def rows(batch, replicas, index):
     return index * share, (index + 1) * share
 
 
-def gradient_in_place(gradients, counts):
-    gradients *= counts[:, None]
-    return gradients.sum(axis=0) / counts.sum()
+def scaled(factor, rename="apply"):
+    """An answer that multiplies every gradient by factor(images, total)."""
+
+    def answer(optimizer, images, total):
+        before, by = optimizer.apply, factor(images, total)
+        setattr(optimizer, rename, lambda gradients, weights: before([by * g for g in gradients], weights))
+
+    return answer
+
+
+def endless(optimizer, images, total):
+    optimizer.apply = lambda gradients, weights: optimizer.apply([g * images / total for g in gradients], weights)
 
 
 def step_time(compute, size, bandwidth, latency, workers):
@@ -33,14 +42,16 @@ ANSWERS = [
     ("c06.rows", lambda batch, replicas, index: (8 * index, 8 * index + 8), "each image once"),
     ("c06.rows", lambda batch, n, i: (i * batch / n, (i + 1) * batch / n), "cannot cut a slice"),
     ("c06.rows", lambda *given: tuple(map(fractions.Fraction, rows(*given))), "cannot cut a slice"),
-    ("c06.unequal", lambda gradients, counts: np.average(gradients, axis=0, weights=counts), "Correct."),
-    ("c06.unequal", lambda gradients, counts: np.repeat(gradients, counts, axis=0).mean(axis=0), "Correct."),
-    ("c06.unequal", lambda gradients, counts: gradients.sum(axis=0), "this is the sum"),
-    ("c06.unequal", lambda gradients, counts: gradients.mean(axis=0), "counts twice"),
-    ("c06.unequal", lambda gradients, counts: counts @ gradients, "number of all images"),
-    ("c06.unequal", lambda gradients, counts: counts @ gradients / len(counts), "not by the number of replicas"),
-    ("c06.unequal", lambda g, counts: np.repeat(g, counts // counts.min(), axis=0).mean(axis=0), "counts themselves"),
-    ("c06.unequal", gradient_in_place, "changed its input"),
+    ("c06.unequal", scaled(lambda images, total: images / total), "Correct."),
+    ("c06.unequal", scaled(fractions.Fraction), "your code raised"),
+    ("c06.unequal", lambda *given: None, "replace the dots"),
+    ("c06.unequal", scaled(lambda images, total: images / total, "aply"), "assign your function"),
+    ("c06.unequal", scaled(lambda images, total: images), "number of all images"),
+    ("c06.unequal", scaled(lambda images, total: 1 / total), "multiply it by their number"),
+    ("c06.unequal", scaled(lambda images, total: 1 / images), "a mean over the replica's images already"),
+    ("c06.unequal", scaled(lambda images, total: total / images), "upside down"),
+    ("c06.unequal", scaled(lambda images, total: 1 / 3), "by images / total"),
+    ("c06.unequal", endless, "RecursionError"),
     ("c06.step_time", lambda c, s, b, wait, n: (c + 2 * (n - 1) * (s / b + n * wait)) / n, "Correct."),
     ("c06.step_time", lambda compute, *rest: compute + step_time(0, *rest), "divide the computing time"),
     ("c06.step_time", lambda c, s, b, wait, n: c / n + (n - 1) / 2 * s / b + 2 * (n - 1) * wait, "expected"),

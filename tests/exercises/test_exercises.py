@@ -111,6 +111,7 @@ OTHERS = {
     "c03.generator_step",
     "c04.diagnose",
     "c04.train_step",
+    "c06.unequal",
 }  # no array of numbers
 
 
