@@ -148,5 +148,5 @@ class Snapshots(keras.callbacks.Callback):
 
     def pictures(self):
         """What was kept: a dict from the step to uint8 (2, 128, 128, 3)."""
-        files = [file for file in sorted(self.folder.glob("*.npy")) if int(file.stem) in self.moments]
-        return {int(file.stem): np.load(file) for file in files}
+        files = sorted(self.folder.glob("*.npy"))
+        return {int(file.stem): np.load(file) for file in files if int(file.stem) in self.moments}

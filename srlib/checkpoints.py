@@ -68,9 +68,10 @@ def save(folder, trainer, step, order, keep=2):
     That is `trainer.state()`: both networks, the EMA, both optimizers, the state of random layers. order: a dict that
     says how the batches were drawn. Raises `OSError` that says what to do if it cannot be written.
     """
-    owner = {"trainer": trainer.name, "variables": len(trainer.state()), "order": order}
-    note = tf.Variable(json.dumps(owner), dtype=tf.string)
-    checkpoint = tf.train.Checkpoint(note=note, state=[getattr(v, "value", v) for v in trainer.state()])
+    owner = json.dumps({"trainer": trainer.name, "variables": len(trainer.state()), "order": order})
+    checkpoint = tf.train.Checkpoint(
+        note=tf.Variable(owner, dtype=tf.string), state=[getattr(v, "value", v) for v in trainer.state()]
+    )
     path = pathlib.Path(folder) / f"step-{step}"
     try:
         runtime.patiently(lambda: checkpoint.write(str(path)))

@@ -213,8 +213,7 @@ def batches(pixels, batch, steps, seed=0, start=0, flip=True, patch=HR_SIZE):
         lr = tf.ensure_shape(lr, (batch, patch // SCALE, patch // SCALE, 3))
         return lr, tf.ensure_shape(hr, (batch, patch, patch, 3))
 
-    steps_left = tf.data.Dataset.range(start, steps)
-    return steps_left.map(fetch, num_parallel_calls=2, deterministic=True).prefetch(4)
+    return tf.data.Dataset.range(start, steps).map(fetch, num_parallel_calls=2, deterministic=True).prefetch(4)
 
 
 __getattr__ = runtime.renamed(

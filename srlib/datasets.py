@@ -79,8 +79,8 @@ def load(source=None, profile=None):
             _fill(folder, index, files)
     verify(folder, CHEAP)
     arrays = [np.load(folder / f"{split}.npy", mmap_mode="r")[:limit] for split, limit in zip(SPLITS, limits)]
-    counts = " / ".join(f"{len(array):,}" for array in arrays)
-    return Photos(index["name"], *arrays, f"{counts} images for training / validation / testing, {index['rule']}")
+    counts = "{:,} / {:,} / {:,} images for training / validation / testing".format(*map(len, arrays))
+    return Photos(index["name"], *arrays, f"{counts}, {index['rule']}")
 
 
 def sample(profile=None):

@@ -28,9 +28,8 @@ def predict(model, lr, batch=20):
             f"lr has shape {lr.shape}; expected (N, h, w, 3) with h, w >= {SMALLEST}. For a single image, pass lr[None]"
         )
     if not hasattr(model, "_srlib_run"):  # one graph for all sizes, kept with the model
-        signature = tf.TensorSpec((None, None, None, 3), "float32")
         run = functools.partial(model, training=False)  # no lambda: TensorFlow would count all models as one and warn
-        model._srlib_run = tf.function(run, input_signature=[signature])
+        model._srlib_run = tf.function(run, input_signature=[tf.TensorSpec((None, None, None, 3), "float32")])
     parts = [model._srlib_run(tf.constant(lr[i : i + batch])).numpy() for i in range(0, len(lr), batch)]
     return np.clip(np.concatenate(parts), 0, 1)
 

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 
 import numpy as np
@@ -202,7 +201,6 @@ def train(name, folder, recipe=None, photos=None, seed=0):
     )  # fmt: skip
     lr, hr = data.pairs(photos.val)
     bicubic, ours = metrics.psnr(hr, data.upscale(lr)), metrics.psnr(hr, inference.predict(trainer.ema, lr))
-    devices = f"{runtime.gpu_count()} GPU" if runtime.gpu_count() else f"{os.cpu_count()} CPU cores"
     entry = {
         "parameters": trainer.generator.count_params(),
         "recipe": {
@@ -215,7 +213,7 @@ def train(name, folder, recipe=None, photos=None, seed=0):
         "hours": round(
             float(np.nanmedian(np.array(history["seconds"], float))) * recipe.steps / 3600, 3
         ),  # with validation and saving; a pause does not count
-        "machine": f"{devices} ({runtime.hardware()[0]}), {runtime.best_precision()}",
+        "machine": f"{runtime.devices()} ({runtime.hardware()[0]}), {runtime.best_precision()}",
         "val_psnr": round(float(ours.mean()), 3),
         "val_psnr_bicubic": round(float(bicubic.mean()), 3),
     }

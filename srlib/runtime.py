@@ -136,6 +136,11 @@ def gpu_count():
     return len(load_tensorflow().config.list_physical_devices("GPU"))
 
 
+def devices():
+    """How many of what compute here, in words."""
+    return f"{gpu_count()} GPU" if gpu_count() else f"{os.cpu_count()} CPU cores"
+
+
 def variable(name, default=""):
     """The value of an environment variable, without the blanks and quotes that shells and forms leave around it."""
     return os.environ.get(name, "").strip(" \t\r\n\"'") or default
@@ -288,9 +293,8 @@ def setup(seed=0):
         shell.run_line_magic("matplotlib", "inline")
     warnings.filterwarnings("ignore", module=r"PIL\.")  # about sizes and tags of photos
     chosen = profile()
-    device = f"{gpu_count()} GPU" if gpu_count() else f"CPU, {os.cpu_count()} cores"
     if not gpu_count() and shutil.which("nvidia-smi") and variable("CUDA_VISIBLE_DEVICES", "all") != "-1":
         say("TensorFlow does not see the NVIDIA GPU of this machine; try: pip install 'tensorflow[and-cuda]'")
-    say(f"srlib {__version__} on TensorFlow {tf.__version__}, Keras {keras.__version__} ({device})")
+    say(f"srlib {__version__} on TensorFlow {tf.__version__}, Keras {keras.__version__} ({devices()})")
     say(f"profile: {chosen.name} · data: {pathlib.Path(data_source()).name} · training precision: {best_precision()}")
     return chosen

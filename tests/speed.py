@@ -6,7 +6,6 @@ Batches of 16 faces, 32x32 -> 128x128. Every number is the median of repeated ca
 about one machine.
 """
 
-import os
 import statistics
 import sys
 import time
@@ -44,8 +43,7 @@ def main(names):
     """Print the table, for the networks of these names or all."""
     if not set(names) <= set(recipes.RECIPES):
         raise SystemExit(f"expected names of: {', '.join(recipes.RECIPES)}")
-    devices = f"{runtime.gpu_count()} GPU" if runtime.gpu_count() else f"{os.cpu_count()} cores"
-    print(f"{runtime.hardware()[0]}, {devices}; TensorFlow {tf.__version__}, Keras {keras.__version__}")
+    print(f"{runtime.hardware()[0]}, {runtime.devices()}; TensorFlow {tf.__version__}, Keras {keras.__version__}")
     pixels = np.tile(photos.portraits(), (256, 1, 1, 1))
     rate = len(pixels) / seconds(lambda: list(data.batches(pixels, BATCH, len(pixels) // BATCH)))
     print(f"data: {rate:,.0f} images/s, made while the network trains")

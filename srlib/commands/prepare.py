@@ -11,6 +11,5 @@ OPTIONS = {
 
 
 def main(source, folder, train, held_out):
-    index = datasets.prepare(source, folder, train, held_out)
-    size = sum(entry["bytes"] for entry in index["files"].values()) / 1e6
-    runtime.say(f"{size:,.0f} MB written. Terms of use: {index['terms']}")
+    terms = datasets.prepare(source, folder, train, held_out)["terms"]
+    runtime.say(f"written and verified: {folder}. Terms of use: {terms}")

@@ -1,9 +1,7 @@
 """Checks of chapter 06, scaling out."""
 
-from .. import runtime
+from ..backend import keras, tf
 from . import exercise, grade, numbers, require
-
-tf = runtime.load_tensorflow()
 
 
 @exercise
@@ -45,7 +43,7 @@ def unequal(answer):
     def step(images, total):
         """How far one step of SGD with the learning rate 1 goes down the gradient (3, -1)."""
         weight = tf.Variable([0.0, 0.0])
-        optimizer = tf.keras.optimizers.SGD(1.0)
+        optimizer = keras.optimizers.SGD(1.0)
         answer(optimizer, images, total)
         optimizer.apply([tf.constant([3.0, -1.0])], [weight])
         return -weight.numpy()
