@@ -257,10 +257,12 @@ def health(history):
     for axis, (title, lines, references) in zip(axes.flat, panels):
         for name, colour in (line for line in lines if line[0] in history):
             curves({name: history}, name, axis, color=colour)
-        height = "top" if axis in axes[1] else "center"  # of the words: clear of the legend, and of the steps
         for words, value, colour in references:
             axis.axhline(value, color=colour, ls="--", lw=1.2)
-            axis.annotate(words, (1.02, value), xycoords=("axes fraction", "data"), va=height, color=colour)
+            axis.annotate(
+                words, (1.02, value), xycoords=("axes fraction", "data"), color=colour,
+                va="top" if axis in axes[1] else "center",  # clear of the legend, and of the steps
+            )  # fmt: skip
         axis.set_title(title, loc="left", pad=26)  # the legend stands between title and axes: no curve crosses it
         axis.set(ylabel=None, yscale="log" if axis in axes[1] else "linear")
         axis.legend(
