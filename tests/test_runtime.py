@@ -82,7 +82,7 @@ def python(code):
 
 LIGHT = """
 import importlib, sys
-names = "data photos datasets metrics plotting exercises.c00 exercises.c06 commands.handout commands.collect"
+names = "data photos datasets metrics plotting exercises.c00 commands.handout commands.collect"
 for name in names.split():
     importlib.import_module("srlib." + name)
     print(name, "tensorflow" in sys.modules, "keras" in sys.modules)

@@ -2,12 +2,12 @@
 
 import contextlib
 import io
-import os
 import pathlib
 import re
 import subprocess
 import sys
 import textwrap
+from unittest import mock
 
 import keras
 import numpy as np
@@ -141,7 +141,7 @@ def test_a_full_disk_or_an_interruption_leaves_nothing(light, tmp_path, monkeypa
             export.save(light, path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    monkeypatch.setattr(runtime, "patiently", lambda rename: os.kill(os.getpid(), 2))  # Ctrl-C when all is written
+    monkeypatch.setattr(runtime, "patiently", mock.Mock(side_effect=KeyboardInterrupt))  # when all is written
     with pytest.raises(KeyboardInterrupt):
         export.save(light, path)
     assert list(tmp_path.iterdir()) == []
