@@ -112,7 +112,10 @@ class Report(keras.callbacks.Callback):
 
 
 class Saving(keras.callbacks.Callback):
-    """At the end of a lap: the history as `history.csv`, the EMA generator as `ema.keras`, and a checkpoint."""
+    """At the end of a lap: the history as `history.csv`, the EMA generator as `ema.keras`, and a checkpoint.
+
+    Where one of the former cannot be written, that is said, and training goes on: the next lap writes it whole again.
+    """
 
     def __init__(self, history, folder, order, keep):
         super().__init__()
@@ -120,12 +123,9 @@ class Saving(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if self.history.ends(batch):
-            try:
-                pretrained.write_rows(self.folder / "history.csv", self.history.rows)
-            except OSError as error:  # training goes on: the next lap writes all rows again
-                runtime.say(f"cannot write history.csv now ({error}); is it open in another program?")
+            pretrained.write_rows(self.folder / "history.csv", self.history.rows, needed=False)
             checkpoints.save(self.folder, self.model, self.history.step(batch), self.order, self.keep)
-            with runtime.replacing(self.folder / "ema.keras") as partial:
+            with runtime.replacing(self.folder / "ema.keras", needed=False) as partial:
                 self.model.ema.save(partial)
 
 
@@ -143,10 +143,11 @@ class Snapshots(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         step = int(self.model.optimizer.iterations)
         if step in self.moments:
-            with runtime.replacing(self.folder / f"{step:07d}.npy") as partial:
+            with runtime.replacing(self.folder / f"{step:07d}.npy", needed=False) as partial:
                 np.save(partial, data.to_uint8(inference.predict(self.model.ema, self.lr)))
 
     def pictures(self):
         """What was kept: a dict from the step to uint8 (2, 128, 128, 3)."""
-        files = sorted(self.folder.glob("*.npy"))
-        return {int(file.stem): np.load(file) for file in files if int(file.stem) in self.moments}
+        return {  # other files there are not ours
+            step: np.load(path) for step in sorted(self.moments) if (path := self.folder / f"{step:07d}.npy").exists()
+        }

@@ -5,12 +5,10 @@ A checkpoint is TensorFlow's own (`tf.train.Checkpoint`): two files, `step-250.i
 says: no list beside them can be lost or damaged (that is why there is no `tf.train.CheckpointManager`).
 """
 
-import contextlib
 import json
 import pathlib
 import re
 
-import filelock
 import numpy as np
 
 from . import runtime
@@ -33,7 +31,7 @@ def saved(folder):
     steps = sorted(
         int(found[1])
         for path in folder.glob("step-*.index")
-        if (found := re.fullmatch(r"step-(\d+)\.index", path.name))
+        if (found := re.fullmatch(r"step-([1-9][0-9]*)\.index", path.name))
     )
     if not steps and (old := sorted(folder.glob("step-*.npz"))):
         raise ValueError(
@@ -43,23 +41,12 @@ def saved(folder):
     return [folder / f"step-{step}" for step in steps]
 
 
-@contextlib.contextmanager
 def lock(folder):
-    """Keep a training folder for this process. Raises `OSError` if another one trains there.
-
-    The system gives the lock back when a process ends, however it ends. Where a drive knows no locks, there is none.
-    """
-    folder = runtime.make_folder(folder)
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(filelock.FileLock(folder / "training.lock", timeout=0))
-        except filelock.Timeout as error:
-            raise OSError(
-                f"another process is training in {folder}; wait until it ends, stop it, or name another folder"
-            ) from error
-        except (OSError, NotImplementedError):
-            pass
-        yield
+    """Keep a training folder for this process, in a `with`. Raises `OSError` if another one trains there."""
+    return runtime.locked(
+        runtime.make_folder(folder) / "training.lock",
+        f"another process is training in {folder}; wait until it ends, stop it, or name another folder",
+    )
 
 
 def save(folder, trainer, step, order, keep=2):
@@ -128,7 +115,7 @@ def resume(folder, trainer, order=None):
     """
     parts = "step-[0-9]*_temp/part-*.tempstate*", "*.[0-9]*-??????.partial.*"  # TensorFlow's, ours
     for leftover in [path for pattern in parts for path in pathlib.Path(folder).glob(pattern)]:
-        leftover.unlink()  # of a process that was killed while it wrote
+        runtime.patiently(leftover.unlink)  # of a process that was killed while it wrote
     paths = saved(folder)
     for path in reversed(paths):
         try:

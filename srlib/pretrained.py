@@ -30,12 +30,8 @@ def info(name):
 
     Raises `ValueError` for an unknown one.
     """
-    index, own = _index(), pathlib.Path(name).expanduser() / "entry.json"
-    if name not in index and own.is_file():
-        return json.loads(own.read_text(encoding="utf-8"))
-    if name not in index:
-        raise ValueError(f"unknown network {name!r}; choose one of {', '.join(names())}")
-    return index[name]
+    index = _index()
+    return index[name] if name in index else json.loads(path_of(name).with_name("entry.json").read_text("utf-8"))
 
 
 def path_of(name):
@@ -118,10 +114,9 @@ def save(name, weights, entry, log, folder=FOLDER, snapshots=None):
         with runtime.replacing(folder / f"{name}.snapshots.png") as partial:
             Image.fromarray(strip).save(partial, optimize=True)
         entry = {**entry, "snapshots": list(snapshots)}
-    checksum = hashlib.sha256((folder / f"{name}.npz").read_bytes()).hexdigest()
-    index = _index(folder) | {name: {"file": f"{name}.npz", "sha256": checksum, **entry}}
+    file = {"file": f"{name}.npz", "sha256": hashlib.sha256((folder / f"{name}.npz").read_bytes()).hexdigest()}
     with runtime.replacing(folder / "index.json") as partial:
-        partial.write_text(json.dumps(index, indent=1) + "\n", newline="\n")
+        partial.write_text(json.dumps(_index(folder) | {name: file | entry}, indent=1) + "\n", newline="\n")
 
 
 def thinned(log, every=50):
@@ -167,9 +162,9 @@ def read_rows(path):
         return [{key: number(field) for key, field in row.items()} for row in csv.DictReader(file)]
 
 
-def write_rows(path, rows):
-    """Write dicts as a CSV file; None, and what a row lacks, becomes an empty field."""
-    with runtime.replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+def write_rows(path, rows, needed=True):
+    """Write dicts as a CSV file; None, and what a row lacks, becomes an empty field. needed: as in `replacing`."""
+    with runtime.replacing(path, needed) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns(rows), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -14,6 +14,8 @@ import tempfile
 import time
 import warnings
 
+import filelock
+
 from . import __version__
 
 
@@ -55,7 +57,7 @@ def load_tensorflow(start=True):
     Keras has been told to use another backend.
     """
     if "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever is left in this variable or in keras.json
+        os.environ.update(KERAS_BACKEND="tensorflow", TF_USE_LEGACY_KERAS="0")  # whatever is left there, in keras.json
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with silent_stderr():
@@ -143,7 +145,7 @@ def devices():
 
 def variable(name, default=""):
     """The value of an environment variable, without the blanks and quotes that shells and forms leave around it."""
-    return os.environ.get(name, "").strip(" \t\r\n\"'") or default
+    return os.environ.get(name, "").strip(" \t\r\n\xa0\ufeff\"'“”‘’") or default
 
 
 def profile():
@@ -187,12 +189,13 @@ def user_cache(local=False):
 
 def make_folder(folder, name="another folder"):
     """Make a folder, with those above it; returns its path. Raises `OSError`. name: what to change then."""
-    folder = pathlib.Path(folder).expanduser()
     try:
+        folder = pathlib.Path(folder).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: a tilde, and nobody's home
         raise OSError(
-            f"cannot make the folder {folder} ({error.strerror}); set {name} to one that you may write to"
+            f"cannot make the folder {folder} ({getattr(error, 'strerror', error)}); "
+            f"set {name} to one that you may write to"
         ) from error
     return folder
 
@@ -200,7 +203,7 @@ def make_folder(folder, name="another folder"):
 def say(text):
     """Print a line on any console: one that lacks a character shows its number; without a console nothing fails."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    with contextlib.suppress(OSError, ValueError):  # closed
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or something that can only `write`
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
@@ -218,16 +221,37 @@ def patiently(action, seconds=5.0):
 
 
 @contextlib.contextmanager
-def replacing(path):
+def locked(path, busy=""):
+    """Hold a lock file: wait for another process that does, or raise `OSError` with the words `busy`, if there are any.
+
+    The system gives the lock back when a process ends, however it ends. Where a drive knows no locks, there is none.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(filelock.FileLock(path, timeout=0 if busy else -1))
+        except filelock.Timeout as error:
+            raise OSError(busy) from error
+        except (OSError, NotImplementedError):
+            pass
+        yield
+
+
+@contextlib.contextmanager
+def replacing(path, needed=True):
     """A path beside `path`, to be written to and renamed at the end: a kill or a full disk leaves the old file whole.
 
-    It ends like `path`, for what writes a file by its suffix.
+    It ends like `path`, for what writes a file by its suffix. needed: if not, it is only said where it cannot be
+    written, for example because another program has it open.
     """
     path = pathlib.Path(path)
     partial = path.with_name(f"{path.stem}.{os.getpid()}-{secrets.token_hex(3)}.partial{path.suffix}")
     try:
         yield partial
         patiently(lambda: partial.replace(path))
+    except OSError as error:
+        if needed:
+            raise
+        say(f"cannot write {path} now ({error}); is it open in another program? What was there stays")
     finally:
         partial.unlink(missing_ok=True)
 
@@ -293,7 +317,11 @@ def setup(seed=0):
         shell.run_line_magic("matplotlib", "inline")
     warnings.filterwarnings("ignore", module=r"PIL\.")  # about sizes and tags of photos
     chosen = profile()
-    if not gpu_count() and shutil.which("nvidia-smi") and variable("CUDA_VISIBLE_DEVICES", "all") != "-1":
+    if (
+        not gpu_count()
+        and os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() not in ("", "-1")  # hidden on purpose
+        and (shutil.which("nvidia-smi") or os.path.exists("/dev/nvidiactl"))  # a container may lack the tool
+    ):
         say("TensorFlow does not see the NVIDIA GPU of this machine; try: pip install 'tensorflow[and-cuda]'")
     say(f"srlib {__version__} on TensorFlow {tf.__version__}, Keras {keras.__version__} ({devices()})")
     say(f"profile: {chosen.name} · data: {pathlib.Path(data_source()).name} · training precision: {best_precision()}")

@@ -308,5 +308,5 @@ __getattr__ = runtime.renamed(
     build_trainer="recipes.build_trainer",
     load_checkpoint="checkpoints.restore", predict="inference.predict", predict_tiles="inference.predict_tiles",
     reach="inference.receptive_radius", resume="checkpoints.resume", save_checkpoint="checkpoints.save",
-    train_rung="recipes.train", write_history="callbacks.Saving",
+    train_rung="recipes.train", write_history="pretrained.write_rows",
 )  # fmt: skip

@@ -25,6 +25,9 @@ def test_the_guard_names_the_term_and_keeps_the_last_good_checkpoint(stage, term
 
 
 def test_snapshots_are_kept_at_their_steps_by_a_resumed_training_too(tmp_path):
+    (tmp_path / "snapshots").mkdir()
+    for name in ("0000001 copy.npy", "._0000004.npy", "0000004.4711-a1b2c3.partial.npy", "mine.npy"):  # not ours
+        (tmp_path / "snapshots" / name).touch()
     for steps in (2, 5):
         snapshots = callbacks.Snapshots(tmp_path / "snapshots", [1, 4, 20])
         training.fit(make("pixel"), PIXELS, steps, folder=tmp_path, callbacks=[snapshots], **ARGUMENTS)

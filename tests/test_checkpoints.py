@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from small import ARGUMENTS, PIXELS, assert_same, make, values, without_time
 
-from srlib import checkpoints, models, runtime, training
+from srlib import callbacks, checkpoints, models, runtime, training
 
 tf = runtime.load_tensorflow()
 TESTS = pathlib.Path(__file__).parent
@@ -110,7 +110,7 @@ def test_a_finished_training_is_not_trained_further(trained):
 def test_files_of_yours_are_no_checkpoints_and_stay(trained):
     """Copies, sync conflicts, other numbers of digits: only what `save` named counts, by its number."""
     mine = ["step-best.index", "step-8 (1).index", "step-8-LAPTOP.index", "copy of step-8.index", "step-.index"]
-    mine += ["step-99999.data-00000-of-00001", "checkpoint.bak", "step-8.npz"]
+    mine += ["step-99999.data-00000-of-00001", "checkpoint.bak", "step-8.npz", "step-0099.index", "step-９.index"]
     for name in mine:
         shutil.copy(trained / "step-8.index", trained / name)
     training.fit(make("pixel"), PIXELS, 16, folder=trained, **ARGUMENTS)
@@ -232,7 +232,7 @@ def test_one_process_a_folder(trained):
     assert [path.name for path in checkpoints.saved(trained)] == ["step-4", "step-8"]
 
 
-@pytest.mark.parametrize("error", [NotImplementedError(), OSError(38, "Function not implemented")])
+@pytest.mark.parametrize("error", [NotImplementedError(), OSError(37, "No locks available")])
 def test_a_drive_without_locks_trains_without(error, tmp_path, monkeypatch):
     def fail(self, **options):
         raise error
@@ -242,8 +242,9 @@ def test_a_drive_without_locks_trains_without(error, tmp_path, monkeypatch):
 
 
 def test_a_rename_that_is_denied_for_a_moment_is_tried_again(tmp_path, monkeypatch):
-    """A virus scanner holds a new file: TensorFlow's own renames, and ours."""
-    denied, write, replace = [], tf.train.Checkpoint.write, pathlib.Path.replace
+    """A virus scanner holds a new file: TensorFlow's own renames, and ours; or an old one that is to be deleted."""
+    denied, write, replace, unlink = [], tf.train.Checkpoint.write, pathlib.Path.replace, pathlib.Path.unlink
+    (tmp_path / "ema.4711-a1b2c3.partial.keras").touch()
 
     def once(name, action):
         def call(*args, **options):
@@ -257,26 +258,30 @@ def test_a_rename_that_is_denied_for_a_moment_is_tried_again(tmp_path, monkeypat
 
     monkeypatch.setattr(tf.train.Checkpoint, "write", once("write", write))
     monkeypatch.setattr(pathlib.Path, "replace", once("replace", replace))
+    monkeypatch.setattr(pathlib.Path, "unlink", once("unlink", unlink))
     training.fit(make("pixel"), PIXELS, 4, folder=tmp_path, **ARGUMENTS)
-    assert sorted(denied) == ["replace", "write"] and len(checkpoints.saved(tmp_path)) == 1
+    assert sorted(denied) == ["replace", "unlink", "write"] and len(checkpoints.saved(tmp_path)) == 1
     assert os.listdir(tmp_path).count("history.csv") == 1 and not list(tmp_path.glob("*partial*"))
 
 
-def test_a_history_that_is_open_elsewhere_costs_no_training(tmp_path, monkeypatch, capsys):
-    replace = pathlib.Path.replace
+@pytest.mark.parametrize("name", ["history.csv", "ema.keras", "0000004.npy"])
+def test_a_file_that_is_open_elsewhere_costs_no_training(name, tmp_path, monkeypatch, capsys):
+    replace, snapshots = pathlib.Path.replace, callbacks.Snapshots(tmp_path / "snapshots", [4])
 
     def locked(self, target):
-        if target.name == "history.csv":
+        if target.name == name:
             raise PermissionError(13, "open in a spreadsheet")
         return replace(self, target)
 
     monkeypatch.setattr(pathlib.Path, "replace", locked)
     monkeypatch.setattr(runtime.patiently, "__defaults__", (0.3,))
-    history = training.fit(make("pixel"), PIXELS, 4, folder=tmp_path, **ARGUMENTS)
-    assert "is it open in another program?" in capsys.readouterr().out and len(checkpoints.saved(tmp_path)) == 1
+    history = training.fit(make("pixel"), PIXELS, 4, folder=tmp_path, callbacks=[snapshots], **ARGUMENTS)
+    said = capsys.readouterr().out
+    assert f"{name} now" in said and "is it open in another program?" in said and len(checkpoints.saved(tmp_path)) == 1
     monkeypatch.undo()
     again = training.fit(make("pixel"), PIXELS, 8, folder=tmp_path, **ARGUMENTS)
-    assert history["step"] == [1, 2, 3, 4] and again["step"] == [5, 6, 7, 8]
+    assert history["step"] == [1, 2, 3, 4] and again["step"][-4:] == [5, 6, 7, 8] and (tmp_path / "ema.keras").exists()
+    assert len(again["step"]) == (4 if name == "history.csv" else 8)
 
 
 def test_the_columns_of_a_resumed_history_stay_aligned(trained):

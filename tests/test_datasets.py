@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import filelock
 import kagglehub
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def counts(loaded):
     return [len(getattr(loaded, split)) for split in datasets.SPLITS]
 
 
-def failing(*arguments):
+def failing(*arguments, **options):
     raise OSError(errno.EIO, "the disk fails")
 
 
@@ -134,8 +135,9 @@ def test_a_copy_in_kagglehubs_cache_is_used_and_a_part_of_one_is_not(tmp_path, m
 
 
 LEFTOVERS = (
-    "._00.jpg", "__MACOSX/a.jpg", ".DS_Store", "Thumbs.db", "desktop.ini", ".Trash-1000/b.jpg", "x.jpg.partial",
-    ".ipynb_checkpoints/00.jpg", "@eaDir/00.jpg", "00.12-abc123.partial.jpg", "$RECYCLE.BIN/c.jpg",
+    "._00.jpg", "__MACOSX/a.jpg", ".DS_Store", "Thumbs.db", "desktop.ini", ".Trash-1000/b.jpg", "~$00.jpg",
+    ".ipynb_checkpoints/00.jpg", "@eaDir/00.jpg", "00.12-abc123.partial.jpg", "$RECYCLE.BIN/c.jpg", "RECYCLER/c.jpg",
+    "@Recycle/a.jpg", "@Recently-Snapshot/a.jpg", "#snapshot/a.jpg", "~snapshot/a.jpg", "FOUND.000/a.jpg",
 )  # fmt: skip
 
 
@@ -143,7 +145,7 @@ def test_a_folder_as_people_have_it(tmp_path):
     """Sub- and linked folders, circles, a sync client's copies, many suffixes; nothing of a system, no photo twice."""
     folder, elsewhere = tmp_path / "photos", tmp_path / "disk2"
     mine = save_photos(folder, 8, ".jpg") + save_photos(folder / "b", 4, ".jfif") + save_photos(folder / "c", 4, ".GIF")
-    mine += save_photos(folder / "d", 4, " (conflicted copy).png") + save_photos(elsewhere, 6, ".ppm")
+    mine += save_photos(folder / "d", 4, " (conflicted copy).partial.png") + save_photos(elsewhere, 6, ".ppm")
     for name, target in {folder / "linked": elsewhere, folder / "z": elsewhere, elsewhere / "circle": folder}.items():
         name.symlink_to(target)
     for name in (*LEFTOVERS, "a.HEIC", "b.heic", "notes.txt", "README", "model.h5"):
@@ -204,6 +206,12 @@ def test_a_folder_is_prepared_once_in_the_cache_and_again_when_it_changes(cache,
     np.testing.assert_array_equal(first.train[1:], read(paths[1:16]))
     (tmp_path / "photos" / "new.heic").touch()
     assert ".heic (1)" in datasets.load(tmp_path / "photos", ALL).description  # not what was left out before
+
+
+def test_a_cache_without_locks_is_used_without(cache, tmp_path, monkeypatch):
+    save_photos(tmp_path / "photos", 20)
+    monkeypatch.setattr(filelock.FileLock, "acquire", failing)
+    assert counts(datasets.load(tmp_path / "photos", ALL)) == [16, 2, 2]
 
 
 def test_a_full_disk_leaves_no_half(cache, tmp_path, monkeypatch):

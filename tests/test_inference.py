@@ -104,6 +104,12 @@ def test_enlarge_builds_a_network_once_and_anew_when_its_file_changes(tmp_path):
         models.facesr(blocks, 4, ()).save(tmp_path / "ema.keras")
         np.testing.assert_array_equal(inference.enlarge(PHOTO, tmp_path), inference.enlarge(PHOTO, tmp_path))
     assert inference.network.cache_info().misses == before + 2
+    names = [tmp_path / f"{number}.keras" for number in range(4)]
+    for name in [*names, *names]:  # a comparison: every photo by each
+        if not name.exists():
+            models.facesr(1, 4, ()).save(name)
+        inference.enlarge(PHOTO, name)
+    assert inference.network.cache_info().misses == before + 6
 
 
 def test_enlarge_says_how_far_it_is(capsys):

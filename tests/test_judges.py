@@ -34,7 +34,7 @@ def test_where_no_face_is_found_there_is_no_number():
 def test_without_dlib_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "dlib", None)
     judges.networks.cache_clear()
-    with pytest.raises(ImportError, match=r'pip install "srlib\[judges\]"'):
+    with pytest.raises(ImportError, match="pip install dlib-bin face-recognition-models"):
         judges.networks()
 
 

@@ -36,6 +36,16 @@ def test_every_network_has_its_facts_and_its_history(name):
     assert log["step"][-1] == facts["recipe"]["steps"] and len(log["pixel"]) == len(log["step"])
 
 
+def test_a_training_of_yours_is_known_by_its_folder_or_file(tmp_path, monkeypatch):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    (tmp_path / "ema.keras").touch()
+    (tmp_path / "entry.json").write_text('{"hours": 1}')
+    assert pretrained.info("~") == pretrained.info(tmp_path / "ema.keras") == {"hours": 1}
+    with pytest.raises(ValueError, match="unknown network 'nobody'"):
+        pretrained.info("nobody")
+
+
 @pytest.mark.parametrize("name", [name for name in pretrained.names() if name.startswith("facesr")])
 def test_ours_beat_bicubic_on_portraits_they_never_saw(name):
     lr, hr = data.pairs(photos.portraits())

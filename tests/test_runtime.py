@@ -108,7 +108,7 @@ def test_tensorflow_starts_without_a_word():
 # --- whatever the machine is like ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [" smoke", "smoke\r\n", '"smoke"', "'smoke' "])
+@pytest.mark.parametrize("value", [" smoke", "smoke\r\n", '"smoke"', "'smoke' ", "“smoke”\xa0"])
 def test_blanks_and_quotes_around_a_variable_do_not_count(value, monkeypatch, tmp_path):
     monkeypatch.setenv("SRLIB_PROFILE", value)
     monkeypatch.setenv("SRLIB_CACHE", f" {tmp_path} ")
@@ -121,6 +121,9 @@ def test_a_user_without_a_home_gets_a_temporary_folder(monkeypatch, tmp_path):
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     monkeypatch.setattr(runtime.tempfile, "gettempdir", lambda: str(tmp_path))
     assert runtime.home() == runtime.cache() == tmp_path / "srlib"
+    monkeypatch.setenv("SRLIB_HOME", "~/runs")
+    with pytest.raises(OSError, match="cannot make the folder ~/runs .*set SRLIB_HOME"):
+        runtime.home()
 
 
 class Console(io.TextIOWrapper):
@@ -141,8 +144,9 @@ def test_no_console_makes_a_message_fail(monkeypatch):
     runtime.say("nobody hears")
     closed = Console("utf-8")
     closed.close()
-    monkeypatch.setattr(sys, "stdout", closed)
-    runtime.say("nobody hears")
+    for stream in (closed, types.SimpleNamespace(write=str)):  # as programs without a console put there
+        monkeypatch.setattr(sys, "stdout", stream)
+        runtime.say("nobody hears")
 
 
 def test_a_denied_rename_is_tried_again_for_a_while_only():
@@ -159,11 +163,12 @@ import json, os, pathlib, sys
 home = pathlib.Path(sys.argv[1])
 old = {"backend": "theano", "image_data_format": "channels_first", "floatx": "float16"}
 (home / "keras.json").write_text(json.dumps(old))
-os.environ.update(KERAS_HOME=str(home), KERAS_BACKEND="jax")
+os.environ.update(KERAS_HOME=str(home), KERAS_BACKEND="jax", TF_USE_LEGACY_KERAS="1")
 for stream in sys.argv[2:]:
     os.close(2) if stream == "2" else setattr(sys, stream, None)
 import numpy as np
-from srlib import inference
+from srlib import inference, runtime
+runtime.load_tensorflow().keras.layers.ReLU()  # the exercises' Keras is ours
 (home / "shape").write_text(str(inference.enlarge(np.zeros((200, 12, 3), "uint8"), "facesr-light", tile=96).shape))
 """
 
@@ -177,13 +182,14 @@ def test_settings_left_by_another_course_and_no_console(streams, tmp_path):
 
 
 def test_a_gpu_that_tensorflow_does_not_see_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(runtime.shutil, "which", lambda name: f"/usr/bin/{name}")
+    """By its tool, or by its device, in a container without the tool; not where it is switched off on purpose."""
     monkeypatch.setattr(runtime, "gpu_count", lambda: 0)
-    runtime.setup()
-    assert "pip install 'tensorflow[and-cuda]'" in capsys.readouterr().out
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # switched off on purpose
-    runtime.setup()
-    assert "and-cuda" not in capsys.readouterr().out
+    for tool, device, visible, said in ((1, 0, "0", True), (0, 1, "0", True), (1, 1, "-1", False), (1, 1, "", False)):
+        monkeypatch.setattr(runtime.shutil, "which", lambda name: tool and f"/usr/bin/{name}")
+        monkeypatch.setattr(runtime.os.path, "exists", lambda path: path == "/dev/nvidiactl" and device)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        runtime.setup()
+        assert ("pip install 'tensorflow[and-cuda]'" in capsys.readouterr().out) == said
 
 
 @pytest.mark.parametrize("value, calls", [("Agg", 1), ("svg", 1), ("TkAgg", 1), ("module://matplotlib_inline", 0)])

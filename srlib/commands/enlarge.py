@@ -16,7 +16,10 @@ def main(photo, output, model, face):
     pretrained.path_of(model)  # an unknown one is said before anything is read
     failed = 0
     for path in photo:
-        for file in datasets.photo_files(path)[0] if path.is_dir() else [path]:
+        files, _, note = datasets.photo_files(path) if path.is_dir() else ([path], [], "")
+        if path.is_dir():
+            runtime.say(f"{path}: {len(files):,} photos{note}")
+        for file in files:
             try:
                 enlarge(file, output or file.parent, model, face)
             except (OSError, ValueError) as error:  # the others may be possible

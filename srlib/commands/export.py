@@ -58,7 +58,7 @@ def save(model, path):
     runtime.make_folder(path.parent)
     try:
         with (
-            tempfile.TemporaryDirectory(prefix=f"{path.name}.", suffix=".partial", dir=path.parent) as folder,
+            tempfile.TemporaryDirectory(".partial", f"{path.name}.", path.parent, ignore_cleanup_errors=True) as folder,
             warnings.catch_warnings(action="ignore"),
             contextlib.redirect_stdout(io.StringIO()),
             runtime.silent_stderr(),  # the converters' progress, which is no news

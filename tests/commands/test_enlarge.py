@@ -25,6 +25,7 @@ def folder(tmp_path):
         image.save(tmp_path / name, **({"exif": exif} if name == "b.jpg" else {}))
     (tmp_path / "c.png").write_bytes(b"half a photo")
     (tmp_path / "._a.png").write_bytes(b"not a photo")
+    (tmp_path / "d.HEIC").write_bytes(b"a photo that Pillow does not read")
     return tmp_path
 
 
@@ -37,6 +38,7 @@ def test_a_folder_of_photos_is_enlarged_and_what_cannot_be_is_named(folder, caps
     assert sizes(folder / "out") == {"a-x4.png": (124, 80), "b-x4.png": (64, 96)}
     said = capsys.readouterr().out
     assert "1 not enlarged" in said and "c.png" in said and "._a.png" not in said
+    assert "3 photos; 1 of 4 files are not photos that Pillow reads: .heic (1)" in said
 
 
 def test_one_photo_goes_beside_it_or_where_it_is_told_and_nothing_is_overwritten(folder, capsys):
