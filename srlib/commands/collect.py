@@ -12,7 +12,9 @@ from .. import datasets, exercises, runtime
 LIMIT = 250_000_000  # bytes of a notebook, or of all that an archive unpacks to
 TOO_LARGE = f"unpacked, it is larger than {LIMIT / 1e6:.0f} MB: ask for it without pictures and data"
 READABLE = re.compile(r"\.ipynb(\.txt|\.json)?$", re.I)  # browsers and mail programs add endings
-QUOTED = re.compile(r"""('{3}|"{3}).*?\1|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|#[^\n]*""", re.S)  # or a comment
+QUOTED = re.compile(  # or a comment; what never ends is taken to its line's end, or a search would begin at every sign
+    r"""('{3}|"{3}).*?(?:\1|\Z)|'(?:\\.|[^'\\\n])*'?|"(?:\\.|[^"\\\n])*"?|#[^\n]*""", re.S
+)
 
 
 def verdicts(notebook, file=""):
@@ -28,7 +30,7 @@ def verdicts(notebook, file=""):
         if cell["cell_type"] == "code":
             calls = re.findall(r"\b(c\d\d\.\w+)\s*\(", QUOTED.sub("", "".join(cell["source"])))
             said = "".join("".join(part["text"]) for part in cell.get("outputs") or [] if part.get("name") == "stdout")
-            lines = re.findall(r"^(c\d\d\.\w+): (Correct\.|Not yet: .+)$", "\n".join(said.splitlines()), re.M)
+            lines = re.findall(r"^.*?\b(c\d\d\.\w+): (Correct\.|Not yet: .+)$", "\n".join(said.splitlines()), re.M)
             for check, words in lines + [(check, "") for check in calls]:
                 mark = "unclear" if check not in calls else {"": "not run", "Correct.": "correct"}.get(words, "not yet")
                 found[check] = max(mark, found.get(check, mark), key=["not run", "not yet", "unclear", "correct"].index)
@@ -68,15 +70,20 @@ def collect(path, file=""):
     unpacked to disk. file: its name in the table. What is not read gets a row, too, whose note says why.
     """
     try:
-        if path.is_dir() and not pathlib.Path(str(path)).is_symlink():  # links may lead in a circle
+        if path.is_dir() and not (  # a link may lead in a circle
+            isinstance(path, pathlib.Path) and path.resolve() in map(pathlib.Path.resolve, path.absolute().parents)
+        ):
             parts = sorted(part.name for part in path.iterdir() if not datasets.LEFTOVERS.fullmatch(part.name))
             rows = [collect(path / name, f"{file}/{name}".lstrip("/")) for name in parts]
             return sum(rows, []) or unread(file, "nothing in it")
         if isinstance(path, pathlib.Path) and path.suffix.lower() == ".zip":
-            parts = zipfile.ZipFile(path).infolist()  # only of what is stored or deflated is the size sure
-            size = sum(part.file_size if part.compress_type in (0, 8) else LIMIT + 1 for part in parts)
-            return collect(zipfile.Path(path), file) if size <= LIMIT else unread(file, TOO_LARGE)
-        if not READABLE.search(file):
+            archive = zipfile.ZipFile(path)
+            for part in archive.filelist:  # some programs begin every name with ./ or a stroke
+                part.filename = re.sub(r"^(\.{0,2}/)+", "", part.filename)
+                archive.NameToInfo[part.filename] = part
+            sizes = [part.file_size if part.compress_type in (0, 8) else LIMIT + 1 for part in archive.filelist]
+            return collect(zipfile.Path(archive), file) if sum(sizes) <= LIMIT else unread(file, TOO_LARGE)
+        if not READABLE.search(file) or not path.is_file():  # a pipe would never end
             return unread(file, "no notebook")
         with path.open("rb") as stream:
             notebook = json.loads(stream.read(LIMIT))  # bytes: UTF-8 or UTF-16, with a byte order mark or without
@@ -104,5 +111,8 @@ def main(folder, file):
             key=lambda name: (name not in ("file", "note"), name[0] != "c", name[:3]),
         )
         table = [[re.sub(r"^(?=\s*[=+\-@])", "'", row.get(name, "")) for name in names] for row in rows]
-        with open(file, "w", encoding="utf-8-sig", errors="backslashreplace", newline="") as text:
+        with (
+            runtime.replacing(file) as partial,
+            open(partial, "w", encoding="utf-8-sig", errors="backslashreplace", newline="") as text,
+        ):
             csv.writer(text).writerows([names, *table])

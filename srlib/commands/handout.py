@@ -85,7 +85,7 @@ def handout(folder, notebooks, chapters=None):
     if not all(found := [sorted(notebooks.glob(f"{chapter}*.ipynb")) for chapter in chapters or ["[!.]"]]):
         raise FileNotFoundError(f"no notebook {chapters or ''} in {notebooks}: name the folder with --notebooks")
     texts = {
-        path.name: LINK.sub("", path.read_text(encoding="utf-8"))
+        path.name: LINK.sub("", path.read_text(json.detect_encoding(path.read_bytes())))
         for path in notebooks.glob("GLOSSARY.md")
         if not (folder / path.name).exists()  # it came with another chapter
     }
@@ -99,7 +99,8 @@ def handout(folder, notebooks, chapters=None):
     if taken := [name for name in texts if (folder / name).exists()]:
         raise FileExistsError(f"{folder} already holds {', '.join(taken)}, perhaps somebody's work: name a new folder")
     for name, text in texts.items():
-        (runtime.make_folder(folder) / name).write_text(text, encoding="utf-8", newline="\n")
+        with runtime.replacing(runtime.make_folder(folder) / name) as partial:
+            partial.write_text(text, encoding="utf-8", newline="\n")
     return [folder / name for name in texts]
 
 

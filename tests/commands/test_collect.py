@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import pathlib
 import sys
 import tracemalloc
 import zipfile
@@ -42,7 +44,10 @@ def book(*cells, **more):
         ("print('c00.blend: Correct. c00.blend(')", RIGHT, "unclear"),
         ("'''\nc00.blend(f)\n'''\ncheck(blend)", RIGHT, "unclear"),
         ("c00.share_lost(share_lost)", WRONG, "unclear"),
-        ("c00.blend(blend)", "c00.blend: Correct. Really\n c00.blend: Correct.", "not run"),
+        ("c00.blend(blend)", "c00.blend: Correct. Really\nc00.blends: Correct.", "not run"),
+        ("print(1, end='')\nc00.blend(blend)", "1" + RIGHT.replace("c00", " c00"), "correct"),
+        ("c00.blend(blend)", "100%|##| 3/3 " + WRONG, "not yet"),
+        ("c00.blend(blend); '" + "\\'" * 100_000, RIGHT, "correct"),
     ],
 )
 def test_a_line_counts_where_the_check_is_called(source, said, mark):
@@ -78,10 +83,11 @@ def test_everybody_is_listed_and_no_file_stops_the_class(tmp_path, monkeypatch):
         "bob.ipynb.txt": done.encode("utf-8-sig"),
         "cem/00.ipynb.json": done.encode("utf-16"),
         "cem/._00.ipynb": b"\0\5\x16\7",
+        "cem/01.partial.ipynb": "",
         "cem/me.jpg": b"",
         "cem/work.PDF": b"",
         "eve.zip": archive(
-            {"0.ipynb": done, "a/1.ipynb": done[:9], "b.zip": "", "c.png": "", "__MACOSX/._0.ipynb": ""}
+            {"0.ipynb": done, "./a/1.ipynb": done[:9], "/b.zip": "", "../c.png": "", "./__MACOSX/._0.ipynb": ""}
         ),
         "fay.ipynb.html": done,
         "gus/Thumbs.db": b"",
@@ -110,6 +116,10 @@ def test_everybody_is_listed_and_no_file_stops_the_class(tmp_path, monkeypatch):
         (tmp_path / "class" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "class" / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     (tmp_path / "class" / "loop").symlink_to(tmp_path / "class")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "00.ipynb").write_text(done, "utf-8")
+    (tmp_path / "class" / "linked").symlink_to(tmp_path / "elsewhere")
+    getattr(os, "mkfifo", pathlib.Path.touch)(tmp_path / "class" / "nobody writes.ipynb")
     monkeypatch.setattr(collect, "LIMIT", 5_000_000)
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed := io.BytesIO(), "ascii"))
     tracemalloc.start()
@@ -133,6 +143,7 @@ def test_everybody_is_listed_and_no_file_stops_the_class(tmp_path, monkeypatch):
         ("DAN.IPYNB", "1 of 3 correct"),
         ("bob.ipynb.txt", "1 of 3 correct"),
         ("cem/00.ipynb.json", "1 of 3 correct"),
+        ("cem/01.partial.ipynb", f"{damaged}JSONDecodeError"),
         ("cem/me.jpg", other),
         ("cem/work.PDF", other),
         ("eve.zip/0.ipynb", "1 of 3 correct"),
@@ -146,9 +157,11 @@ def test_everybody_is_listed_and_no_file_stops_the_class(tmp_path, monkeypatch):
         ("jim.zip", "not read: unpacked, it is larger than"),
         ("kim.zip/00.ipynb", f"{damaged}BadZipFile"),
         ("lea.ipynb", f"{damaged}JSONDecodeError"),
+        ("linked/00.ipynb", "1 of 3 correct"),
         ("loop", other),
         ("max.ipynb", f"{damaged}RecursionError"),
         ("ned.ipynb", f"{damaged}TypeError"),
+        ("nobody writes.ipynb", other if hasattr(os, "mkfifo") else damaged),
         ("old.ipynb", f"{damaged}KeyError"),
         ("pam 01.ipynb", f"0 of {len(others)} correct"),
         ("学生.ipynb", "1 of 3 correct"),
@@ -156,3 +169,16 @@ def test_everybody_is_listed_and_no_file_stops_the_class(tmp_path, monkeypatch):
     assert [(row[0], row[1][: len(note)]) for row, (_, note) in zip(table, expected, strict=True)] == expected
     line = b".ipynb: 1 of 3 correct; c00.share_lost not run; c00.contradiction not run"
     assert printed.getvalue().splitlines()[:: len(expected)] == [b"=ada" + line, b"\\u5b66\\u751f" + line]
+
+
+def test_a_full_disk_leaves_the_older_table_whole(tmp_path, capsys):
+    resource = pytest.importorskip("resource")
+    (tmp_path / "0.ipynb").write_text(json.dumps(book(cell("x" * 9_000, metadata={"tags": ["answer"]}))))
+    (tmp_path / "table.csv").write_text("older")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        assert commands.main(["collect", str(tmp_path), "--csv", str(tmp_path / "table.csv")]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "table.csv").read_text() == "older" and "File too large" in capsys.readouterr().out

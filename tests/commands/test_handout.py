@@ -139,6 +139,24 @@ def test_chapters_come_week_by_week_and_nothing_is_overwritten(tmp_path):
     assert {path.name[:2] for path in tmp_path.iterdir()} == {"00", "01", "03", "GL"}
 
 
+def test_a_full_disk_leaves_no_half_of_a_chapter(tmp_path):
+    """Saved by Windows' editor, too. The next call would say that the chapter is there already."""
+    resource = pytest.importorskip("resource")
+    text = json.dumps({"nbformat": 4, "nbformat_minor": 4, "cells": [cell("é" * 9_000)]}, ensure_ascii=False)
+    (tmp_path / "00.ipynb").write_text(text, "utf-16")
+    (tmp_path / "GLOSSARY.md").write_text("é", "utf-16")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            handout.handout(tmp_path / "out", tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not (tmp_path / "out" / "00.ipynb").exists()
+    handout.handout(tmp_path / "out", tmp_path)
+    assert (tmp_path / "out" / "GLOSSARY.md").read_text("utf-8") == "é"
+
+
 @pytest.mark.slow
 def test_what_is_handed_out_runs_and_is_collected(handed_out, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
